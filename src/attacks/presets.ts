@@ -1,0 +1,83 @@
+/** @file Whose defaults fill the options that are not given, as data. */
+
+export const PRESETS = ["paper", "torchattacks", "foolbox"] as const;
+export type PresetName = (typeof PRESETS)[number];
+
+type Defaults = Readonly<Record<string, unknown>>;
+
+interface Preset {
+	/** Where the values come from. */
+	readonly source: string;
+	/** Options of every attack. */
+	readonly common: Defaults;
+	/** Options by attack, then by norm; an attack or norm that is missing has no default epsilon. */
+	readonly attacks: Readonly<Record<string, Readonly<Record<string, Defaults>>>>;
+	/** Epsilons of a sweep, by attack. */
+	readonly epsilons: Readonly<Record<string, readonly number[]>>;
+}
+
+const untargeted = { target: "none", loss: "cross-entropy" };
+const once = { start: "clean", earlyStop: false };
+
+/** Foolbox gives step sizes relative to epsilon and has no default epsilon; its Linf step is 0.01 / 0.3 of epsilon. */
+const FOOLBOX_LINF_STEP = 0.01 / 0.3;
+const FOOLBOX_L2_STEP = 0.025;
+
+export const presets: Readonly<Record<PresetName, Preset>> = {
+	paper: {
+		source: "the paper: FGSM 0.05 to 0.2, PGD 40 x 0.01; its PGD epsilon is not given (0.1 here); success = the top label changed",
+		common: { ...untargeted, labels: "predicted", criterion: "label-changed" },
+		attacks: {
+			fgsm: { linf: { epsilon: 0.05 } },
+			noise: { linf: { epsilon: 0.05 } },
+			pgd: { linf: { ...once, start: "uniform", epsilon: 0.1, stepSize: 0.01, steps: 40 }, l2: { ...once, steps: 40 } },
+		},
+		epsilons: { fgsm: [0.05, 0.1, 0.15, 0.2], noise: [0.05, 0.1, 0.15, 0.2] },
+	},
+	torchattacks: {
+		source: "torchattacks 3.5.1: FGSM, PGD, PGDL2",
+		common: { ...untargeted, labels: "best-true", criterion: "top-label-wrong" },
+		attacks: {
+			fgsm: { linf: { epsilon: 8 / 255 } },
+			noise: { linf: { epsilon: 8 / 255 } },
+			pgd: {
+				linf: { ...once, start: "uniform", epsilon: 8 / 255, stepSize: 2 / 255, steps: 10 },
+				l2: { ...once, start: "radial", epsilon: 1, stepSize: 0.2, steps: 10 },
+			},
+		},
+		epsilons: {},
+	},
+	foolbox: {
+		source: "Foolbox 3.3.4: LinfFastGradientAttack, LinfPGD, L2PGD",
+		common: { ...untargeted, labels: "best-true", criterion: "top-label-wrong" },
+		attacks: {
+			fgsm: { linf: {} },
+			noise: { linf: {} },
+			pgd: {
+				linf: { ...once, start: "uniform", relativeStepSize: FOOLBOX_LINF_STEP, steps: 40 },
+				l2: { ...once, start: "uniform", relativeStepSize: FOOLBOX_L2_STEP, steps: 50 },
+			},
+		},
+		epsilons: {},
+	},
+};
+
+/**
+ * The options of an attack with the preset's defaults where nothing is given. A targeted attack succeeds by default when
+ * its target is reached; a step size relative to epsilon is made absolute.
+ */
+export function withDefaults(given: Defaults & { name: string }): Defaults {
+	const { preset = "paper", norm = "linf" } = given as { preset?: PresetName; norm?: string };
+	const { common, attacks } = presets[preset];
+	const targeted = given.target !== undefined && given.target !== "none";
+	const { relativeStepSize, ...merged } = {
+		preset,
+		norm,
+		...common,
+		...(targeted ? { criterion: "target-reached" } : {}),
+		...attacks[given.name]?.[norm],
+		...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+	} as Defaults & { relativeStepSize?: number; epsilon?: number; stepSize?: number };
+	if (relativeStepSize === undefined || merged.stepSize !== undefined || merged.epsilon === undefined) return merged;
+	return { ...merged, stepSize: relativeStepSize * merged.epsilon };
+}

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { attackSchema, attackSweepSchema, createAttack, describeAttack } from "./schema.ts";
+
+describe("attack options", () => {
+	it("fills in the paper's defaults and prints every option", () => {
+		expect(describeAttack(attackSchema.parse({ name: "pgd" }))).toBe(
+			"pgd(preset=paper, norm=linf, stepSize=0.01, steps=40, start=uniform, earlyStop=false, " +
+				"loss=cross-entropy, labels=predicted, target=none, criterion=label-changed, epsilon=0.1)",
+		);
+	});
+
+	it("reads fractions and makes Foolbox's relative step absolute", () => {
+		const pgd = attackSchema.parse({ name: "pgd", preset: "foolbox", epsilon: "8/255" });
+		expect(pgd).toMatchObject({ epsilon: 8 / 255, stepSize: ((0.01 / 0.3) * 8) / 255, steps: 40, criterion: "top-label-wrong" });
+		expect(attackSchema.parse({ name: "pgd", preset: "torchattacks", norm: "l2" })).toMatchObject({
+			epsilon: 1,
+			stepSize: 0.2,
+			start: "radial",
+		});
+	});
+
+	it("judges a targeted attack by its target", () => {
+		expect(attackSchema.parse({ name: "pgd", target: "random" }).criterion).toBe("target-reached");
+	});
+
+	it("sweeps over the preset's epsilons or the given ones", () => {
+		const epsilons = (input: Parameters<typeof attackSweepSchema.parse>[0]) => attackSweepSchema.parse(input).map((o) => o.epsilon);
+		expect(epsilons({ name: "fgsm" })).toEqual([0.05, 0.1, 0.15, 0.2]);
+		expect(epsilons({ name: "pgd" })).toEqual([0.1]);
+		expect(epsilons({ name: "fgsm", epsilon: ["1/255", 0.1] })).toEqual([1 / 255, 0.1]);
+	});
+
+	it.each([
+		["an unknown key", { name: "fgsm", epsilom: 0.1 }, /epsilom/],
+		["an unknown attack", { name: "deepfry" }, /name/],
+		["a negative radius", { name: "fgsm", epsilon: -0.1 }, /epsilon/],
+		["a radius that a preset does not know", { name: "pgd", preset: "foolbox" }, /no default/],
+		["a target criterion without a target", { name: "fgsm", criterion: "target-reached" }, /needs a targeted attack/],
+		["a radial start in a cube", { name: "pgd", start: "radial" }, /radial/],
+		["targeted noise", { name: "noise", target: "random" }, /target/],
+	])("refuses %s", (_, input, message) => {
+		expect(() => createAttack(input as never)).toThrow(message);
+		expect(() => createAttack(input as never)).toThrow(expect.objectContaining({ name: "KintsugiError", code: "config" }));
+	});
+});

@@ -1,0 +1,95 @@
+/** @file Every attack with its options: one schema for experiment files, the command line and programs. */
+import { z } from "zod";
+import { KintsugiError } from "../errors.ts";
+import type { Attack } from "./attack.ts";
+import { fgsm, fgsmFields } from "./fgsm.ts";
+import { noise, noiseFields } from "./noise.ts";
+import { pixelAmount } from "./options.ts";
+import { pgd, pgdFields } from "./pgd.ts";
+import { presets, withDefaults } from "./presets.ts";
+
+const radius = { epsilon: pixelAmount.describe('radius of the allowed change in pixels of [0, 1], e.g. 0.05 or "8/255"') };
+
+/** All options given. */
+const complete = z
+	.discriminatedUnion("name", [
+		z.strictObject({ ...fgsmFields, ...radius }),
+		z.strictObject({ ...pgdFields, ...radius }),
+		z.strictObject({ ...noiseFields, ...radius }),
+	])
+	.refine((o) => o.criterion !== "target-reached" || o.target !== "none", {
+		path: ["criterion"],
+		message: "target-reached needs a targeted attack: set target to random, least-likely, second-best or { label: ... }",
+	})
+	.refine((o) => o.name !== "pgd" || o.norm === "l2" || o.start !== "radial", {
+		path: ["start"],
+		message: "radial is a start for the norm l2; use uniform or clean",
+	});
+
+/** Options of an attack, all of them present: what is recorded, hashed and printed. */
+export type AttackSpec = z.output<typeof complete>;
+
+const given = <E extends z.ZodType>(epsilon: E) =>
+	z.discriminatedUnion("name", [
+		z.strictObject(fgsmFields).partial().extend({ name: fgsmFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(pgdFields).partial().extend({ name: pgdFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(noiseFields).partial().extend({ name: noiseFields.name, epsilon: epsilon.optional() }),
+	]);
+
+function fill(input: { name: string }, context: z.RefinementCtx): AttackSpec {
+	const options = withDefaults({ ...input });
+	const result = complete.safeParse(options);
+	if (result.success) return result.data;
+	for (const { path, message } of result.error.issues) {
+		const missing = path.length === 1 && !((path[0] as string) in options);
+		context.addIssue({
+			code: "custom",
+			path: [...path],
+			message: missing ? `not given, and preset ${options.preset} has no default for it` : message,
+		});
+	}
+	return z.NEVER;
+}
+
+/** One attack; options that are not given come from `preset` (default "paper"). */
+export const attackSchema = given(pixelAmount).transform(fill);
+export type AttackSpecInput = z.input<typeof attackSchema>;
+
+/** One attack over one or several epsilons; without `epsilon` the preset's sweep is used, or its one default. */
+export const attackSweepSchema = given(z.union([pixelAmount, z.array(pixelAmount).min(1)])).transform((input, context): AttackSpec[] => {
+	const { epsilon, ...rest } = input;
+	const epsilons = Array.isArray(epsilon) ? epsilon : [epsilon];
+	const sweep = epsilon === undefined ? (presets[input.preset ?? "paper"].epsilons[input.name] ?? [undefined]) : epsilons;
+	return sweep.map((value) => fill({ ...rest, ...(value === undefined ? {} : { epsilon: value }) }, context));
+});
+export type AttackSweepInput = z.input<typeof attackSweepSchema>;
+
+/** The attack that these options describe; throws `config` if they are not valid. */
+export function createAttack(input: AttackSpecInput): Attack {
+	const { data: spec, error } = attackSchema.safeParse(input);
+	if (error) {
+		const [issue] = error.issues;
+		throw new KintsugiError("config", {
+			where: ["attack", input.name, ...issue.path].join("."),
+			expected: "valid options",
+			found: issue.message,
+			fix: "correct the option",
+		});
+	}
+	switch (spec.name) {
+		case "fgsm":
+			return fgsm(spec);
+		case "pgd":
+			return pgd(spec);
+		case "noise":
+			return noise(spec);
+	}
+}
+
+/** All options in one line: `fgsm(preset=paper, norm=linf, epsilon=0.05, ...)`. */
+export function describeAttack({ name, ...options }: AttackSpec): string {
+	const text = (value: unknown) => (typeof value === "object" && value !== null ? Object.values(value).join(" ") : String(value));
+	return `${name}(${Object.entries(options)
+		.map(([key, value]) => `${key}=${text(value)}`)
+		.join(", ")})`;
+}
