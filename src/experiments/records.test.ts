@@ -22,11 +22,13 @@ const row = (position: number, over: Partial<RecordRow> = {}): RecordRow => ({
 	scoresBefore: [Math.fround(0.1), 2],
 	scoresAfter: [Math.fround(0.1), 2],
 	success: true,
-	successUnrounded: null,
+	successBeforeRounding: null,
+	alreadyFooled: false,
 	linf: 8 / 255,
 	l2: 1.5,
-	nans: 0,
-	zeroGradients: 2,
+	nanCount: 0,
+	zeroGradient: true,
+	gradientEvaluations: 40,
 	regions: [{ label: "dog", score: 0.75, box: [1, 2, 3, 4], prompt: "a photo of a dog" }],
 	canvasKey: "a",
 	beforeKey: "b",
@@ -63,7 +65,7 @@ it("replaces a chunk that is committed twice", async () => {
 it("keeps the old rows of a chunk if a commit fails half way", async () => {
 	const records = await openRecords(join(folder, "records.duckdb"));
 	await records.commit("p", 0, [row(0)], []);
-	await expect(records.commit("p", 0, [row(1), row(2, { nans: Number.NaN })], [])).rejects.toThrow();
+	await expect(records.commit("p", 0, [row(1), row(2, { nanCount: 0.5 })], [])).rejects.toThrow();
 	expect(await records.rows("p")).toEqual([row(0)]);
 	records.close();
 });

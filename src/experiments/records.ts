@@ -2,7 +2,6 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
-	BIGINT,
 	BOOLEAN,
 	DOUBLE,
 	DuckDBInstance,
@@ -41,15 +40,18 @@ export interface RecordRow {
 	scoresBefore: readonly number[];
 	/** Of the image that leaves it; equal to `scoresBefore` without a purifier. */
 	scoresAfter: readonly number[];
-	/** By the attack's own criterion, after and before rounding to 8 bits; null for clean images. */
+	/** By the attack's own criterion, as stored and before rounding to 8 bits; null for clean images. */
 	success: boolean | null;
-	successUnrounded: boolean | null;
+	successBeforeRounding: boolean | null;
+	/** The clean image meets the criterion already; null for clean images. */
+	alreadyFooled: boolean | null;
 	linf: number;
 	l2: number;
-	/** NaN values met by the attack. */
-	nans: number;
-	/** Steps of the attack whose gradient was zero everywhere. */
-	zeroGradients: number;
+	/** Values met by the attack that were not finite. */
+	nanCount: number;
+	/** The attack met a gradient that was zero everywhere. */
+	zeroGradient: boolean;
+	gradientEvaluations: number;
 	regions: readonly Region[];
 	/** Artifacts and the image's place in them. */
 	canvasKey: string;
@@ -116,11 +118,13 @@ const ROW: Record<keyof RecordRow, Column> = {
 	scoresBefore: list("scores_before", "FLOAT[]", FLOAT),
 	scoresAfter: list("scores_after", "FLOAT[]", FLOAT),
 	success: flag("success"),
-	successUnrounded: flag("success_unrounded"),
+	successBeforeRounding: flag("success_before_rounding"),
+	alreadyFooled: flag("already_fooled"),
 	linf: double("linf"),
 	l2: double("l2"),
-	nans: column("nans", "BIGINT", BIGINT, { write: (value) => BigInt(value as number), read: Number }),
-	zeroGradients: column("zero_gradients", "BIGINT", BIGINT, { write: (value) => BigInt(value as number), read: Number }),
+	nanCount: integer("nan_count"),
+	zeroGradient: flag("zero_gradient"),
+	gradientEvaluations: integer("gradient_evaluations"),
 	regions: column("regions", "VARCHAR", VARCHAR, { write: (value) => canonicalJson(value), read: (value) => JSON.parse(value as string) }),
 	canvasKey: text("canvas_key"),
 	beforeKey: text("before_key"),
