@@ -20,6 +20,12 @@ export type ElementType =
 /** Dims of a value; a string is a symbolic dim, such as "batch". */
 export type Dims = readonly (number | string)[];
 
+/** A dim of which a file says nothing, not even that it equals another. */
+export const UNKNOWN_DIM = "?";
+
+/** Dims of a value of which a file does not even say the rank. */
+export const UNKNOWN_RANK: Dims = ["*"];
+
 export interface ValueInfo {
 	name: string;
 	type: ElementType;

@@ -1,0 +1,66 @@
+/** @file Fixes the dims of a graph's inputs and folds what follows from them (design D2). */
+import { KintsugiError } from "../errors.ts";
+import type { Dims, Graph, ValueInfo } from "./graph.ts";
+import { infer, type StaticGraph, withoutWeights } from "./infer.ts";
+import { prune } from "./prune.ts";
+import type { ShapeRuntime } from "./shape-runtime.ts";
+import { upgrade } from "./upgrade.ts";
+
+export interface FreezeOptions {
+	/** By input: its full dims, e.g. `{ pixel_values: [8, 3, 224, 224] }`; or by symbolic dim: its value, e.g. `{ batch: 8 }`. */
+	dims?: Readonly<Record<string, number | readonly number[]>>;
+	/** Values to keep as the graph's outputs (default: its outputs); nodes that only serve others are dropped. */
+	outputs?: readonly string[];
+}
+
+/**
+ * The graph with static dims, opset >= 18, shape arithmetic folded away, and the type and dims of every value.
+ * Weights are not loaded. Throws `shape` if dims stay unknown.
+ */
+export async function freeze(graph: Graph, { dims = {}, outputs }: FreezeOptions, runtime: ShapeRuntime): Promise<StaticGraph> {
+	const names = outputs ?? graph.outputs.map((v) => v.name);
+	const inputs = fixInputs(graph, dims);
+	const untyped = names.map((name): ValueInfo => ({ name, type: "float", dims: [] }));
+	const fixed = prune({ ...upgrade(graph), inputs, outputs: untyped });
+	const { light, restore } = withoutWeights(fixed);
+	const folded = await runtime.fold({ ...light, outputs: await runtime.infer(light) });
+	return infer(prune(restore(folded)), runtime);
+}
+
+function fixInputs(graph: Graph, dims: NonNullable<FreezeOptions["dims"]>): ValueInfo[] {
+	const symbols = new Set(graph.inputs.flatMap((v) => v.dims.filter((d) => typeof d === "string")));
+	for (const [key, value] of Object.entries(dims)) {
+		const isKnown = typeof value === "number" ? symbols.has(key) : graph.inputs.some((v) => v.name === key);
+		if (!isKnown) {
+			const what = typeof value === "number" ? "symbolic dim" : "input";
+			const list = typeof value === "number" ? [...symbols] : graph.inputs.map((v) => v.name);
+			throw new KintsugiError("shape", {
+				where: `dims of the graph '${graph.name}'`,
+				expected: `a ${what} of the graph (${list.join(", ") || "it has none"})`,
+				found: key,
+				fix: `name an existing ${what}`,
+			});
+		}
+	}
+	return graph.inputs.map((v) => ({ ...v, dims: fixDims(v, dims) }));
+}
+
+function fixDims(v: ValueInfo, dims: NonNullable<FreezeOptions["dims"]>): Dims {
+	const given = dims[v.name];
+	if (given === undefined || typeof given === "number") {
+		return v.dims.map((d) => {
+			const value = typeof d === "string" ? dims[d] : d;
+			return typeof value === "number" ? value : d;
+		});
+	}
+	const fits = v.dims.length === given.length && v.dims.every((d, i) => typeof d === "string" || d === given[i]);
+	if (!fits && v.dims[0] !== "*") {
+		throw new KintsugiError("shape", {
+			where: `input '${v.name}'`,
+			expected: `dims that fit [${v.dims.join(", ")}]`,
+			found: `[${given.join(", ")}]`,
+			fix: "give dims that the model accepts",
+		});
+	}
+	return given;
+}

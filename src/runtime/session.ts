@@ -1,0 +1,182 @@
+/** @file Opens graphs in ONNX Runtime and runs them. */
+import { realpathSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { parse, relative, sep } from "node:path";
+import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { KintsugiError } from "../errors.ts";
+import type { Dims, Graph, TensorBytes } from "../onnx/graph.ts";
+import { readModel } from "../onnx/read.ts";
+import { type WriteOptions, writeModel } from "../onnx/write.ts";
+import { type DataArrays, type DType, type Tensor, tensor } from "../tensor/tensor.ts";
+import { executionProviders } from "./device.ts";
+import { readBytes, readModelFile } from "./model-file.ts";
+
+export interface SessionOptions {
+	/** Threads of one operator. Default: 2, or fewer if the machine has fewer. */
+	threads?: number;
+	/** See `DEVICES`. */
+	device?: string;
+	/** ONNX Runtime's graph optimisations. */
+	optimize?: "disabled" | "basic" | "extended" | "all";
+	/** Where to save the optimised graph (for the shape passes). */
+	saveOptimized?: string;
+}
+
+export interface SessionValue {
+	name: string;
+	dtype: DType;
+	dims: Dims;
+}
+
+export type Tensors = Record<string, Tensor<DType>>;
+
+export interface Session {
+	readonly inputs: readonly SessionValue[];
+	readonly outputs: readonly SessionValue[];
+	/** Runs the graph; `fetch` names the outputs wanted (default all). Equal feeds give equal bytes. Throws `shape` for feeds that do not fit. */
+	run(feeds: Tensors, options?: { fetch?: readonly string[] }): Promise<Tensors>;
+	close(): Promise<void>;
+}
+
+/** In-memory constants of at least this many bytes are handed over as buffers instead of being serialised. */
+const HAND_OVER = 1 << 20;
+
+/**
+ * Opens a graph, a model file or the bytes of one.
+ *
+ * How weights reach ONNX Runtime 1.30 without passing through JavaScript: the graph goes in as bytes, `model_external_initializers_file_folder_path`
+ * is the root of the file system, and every location is the real path relative to that root. Found by trial: absolute locations, "..", and links
+ * that leave the folder are refused by ORT ("escapes model directory"); a temporary file beside the weights fails where their folder is read-only;
+ * buffers in `externalData` work but copy. Byte ranges may start anywhere (unaligned offsets are read correctly). The check that keeps a
+ * downloaded model inside its own folder is ours (`readModel`), made before the graph gets here.
+ */
+export async function openSession(model: Graph | string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
+	const graph = typeof model === "string" ? readModelFile(model) : model instanceof Uint8Array ? readModel(model) : model;
+	return openPrepared(graph, options, {});
+}
+
+/** As `openSession`, with control over how the graph is written. */
+export async function openPrepared(graph: Graph, options: SessionOptions, write: WriteOptions): Promise<Session> {
+	const { threads = Math.min(2, availableParallelism()), device = "cpu", optimize = "all", saveOptimized } = options;
+	const { root, externalData, place } = weightPlaces();
+	const bytes = writeModel(graph, { place, ...write });
+	let session: InferenceSession;
+	try {
+		session = await InferenceSession.create(bytes, {
+			executionProviders: executionProviders(device),
+			graphOptimizationLevel: optimize,
+			executionMode: "sequential",
+			intraOpNumThreads: threads,
+			interOpNumThreads: 1,
+			// 3 = errors: ORT warns of every initializer that folding leaves unused.
+			logSeverityLevel: 3,
+			externalData,
+			...(saveOptimized === undefined ? {} : { optimizedModelFilePath: saveOptimized }),
+			extra: { session: { model_external_initializers_file_folder_path: root() } },
+		});
+	} catch (error) {
+		throw refused(`opening the graph '${graph.name}'`, error);
+	}
+	return wrap(session, graph.name);
+}
+
+function weightPlaces() {
+	const externalData: { path: string; data: Uint8Array }[] = [];
+	const real = new Map<string, string>();
+	let root = parse(process.cwd()).root;
+	const place: NonNullable<WriteOptions["place"]> = (bytes: TensorBytes) => {
+		if ("data" in bytes && bytes.data.length < HAND_OVER) return bytes.data;
+		const onDisk = "data" in bytes ? undefined : realFile(bytes.file);
+		// Windows: one folder option, but perhaps several drives; the second drive's weights go through memory.
+		if (!("data" in bytes) && onDisk !== undefined && parse(onDisk).root === root) {
+			return { location: relative(root, onDisk).replaceAll(sep, "/"), offset: bytes.offset, length: bytes.length };
+		}
+		const data = readBytes(bytes);
+		const path = `memory/${externalData.length}`;
+		externalData.push({ path, data });
+		return { location: path, offset: 0, length: data.length };
+	};
+	const realFile = (file: string): string => {
+		const known = real.get(file);
+		if (known) return known;
+		try {
+			const found = realpathSync(file);
+			if (real.size === 0) root = parse(found).root;
+			real.set(file, found);
+			return found;
+		} catch (cause) {
+			throw new KintsugiError(
+				"model",
+				{ where: file, expected: "weights", found: "no such file", fix: "check that the model is complete" },
+				{ cause },
+			);
+		}
+	};
+	return { place, externalData, root: () => root };
+}
+
+function refused(where: string, error: unknown): KintsugiError {
+	const message = (error instanceof Error ? error.message : `${error}`).replaceAll(/\s+/g, " ").trim();
+	return new KintsugiError(
+		"onnx",
+		{ where, expected: "ONNX Runtime to accept it", found: message, fix: "check the model with onnx.checker and the inputs' shapes" },
+		{ cause: error },
+	);
+}
+
+function wrap(session: InferenceSession, name: string): Session {
+	const inputs = session.inputMetadata.map(sessionValue);
+	const outputs = session.outputMetadata.map(sessionValue);
+	let open = true;
+	return {
+		inputs,
+		outputs,
+		async run(feeds, { fetch } = {}) {
+			const ortFeeds = Object.fromEntries(inputs.map((input) => [input.name, toOrt(input, feeds[input.name], name)]));
+			let results: InferenceSession.OnnxValueMapType;
+			try {
+				results = await (fetch ? session.run(ortFeeds, [...fetch]) : session.run(ortFeeds));
+			} catch (error) {
+				throw refused(`running the graph '${name}'`, error);
+			}
+			return Object.fromEntries(Object.entries(results).map(([output, value]) => [output, fromOrt(value as OrtTensor)]));
+		},
+		async close() {
+			if (!open) return;
+			open = false;
+			await session.release();
+		},
+	};
+}
+
+const sessionValue = (m: InferenceSession.ValueMetadata): SessionValue => ({
+	name: m.name,
+	dtype: m.isTensor ? (m.type as DType) : "float32",
+	dims: m.isTensor ? m.shape.map((d) => (d === "" ? "?" : d)) : [],
+});
+
+function toOrt(input: SessionValue, t: Tensor<DType> | undefined, name: string): OrtTensor {
+	const fits =
+		t !== undefined &&
+		t.dtype === input.dtype &&
+		t.dims.length === input.dims.length &&
+		input.dims.every((d, i) => typeof d === "string" || d === t.dims[i]);
+	if (!fits) {
+		throw new KintsugiError("shape", {
+			where: `input '${input.name}' of the graph '${name}'`,
+			expected: `${input.dtype} [${input.dims.join(", ")}]`,
+			found: t ? `${t.dtype} [${t.dims.join(", ")}]` : "nothing",
+			fix: "feed a tensor of that type and shape",
+		});
+	}
+	return new OrtTensor(t.dtype, t.data as Float32Array, [...t.dims]) as OrtTensor;
+}
+
+function fromOrt(value: OrtTensor): Tensor<DType> {
+	const { data } = value;
+	const dtype = value.type as DType;
+	// Node 24 has a Float16Array; tensors here hold the raw bits on every version.
+	const bits = dtype === "float16" && !(data instanceof Uint16Array) && ArrayBuffer.isView(data);
+	const array = bits ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2) : data;
+	return tensor(array as DataArrays[DType], value.dims, dtype);
+}
