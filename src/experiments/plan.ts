@@ -1,14 +1,15 @@
 /** @file What a run will do, in which chunks, and under which names its artifacts are stored (design D9). */
 import type { AttackSpec } from "../attacks/schema.ts";
 import type { Dataset, Sample } from "../datasets/dataset.ts";
+import type { Canvas } from "../image/canvas.ts";
 import type { Classifier } from "../models/classifier.ts";
+import type { Detector } from "../models/detector.ts";
 import type { Purifier } from "../purifiers/purifier.ts";
-import type { Region } from "../regions/region.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { RegionsOptions } from "../regions/regions.ts";
 import { digest } from "./digest.ts";
 
 /** Raised whenever a stage computes something else from the same inputs and options. */
-const STAGE_VERSIONS = { canvas: 1, predict: 1, attack: 1, regions: 1, purify: 1 } as const;
+const STAGE_VERSIONS = { canvas: 1, predict: 1, attack: 1, detect: 1, purify: 1 } as const;
 export type StageName = keyof typeof STAGE_VERSIONS;
 
 export type Options = Readonly<Record<string, unknown>>;
@@ -23,14 +24,8 @@ export interface NamedPurifier {
 	readonly purifier: Purifier;
 	/** Names of the attacks whose images it purifies; `clean` stands for the unattacked images. */
 	readonly purify: readonly string[];
-}
-
-/** From images to places that may be repainted. */
-export interface RegionFinder {
-	/** Everything that decides its outputs: options and model hashes. */
-	readonly options: Options;
-	/** Regions of each image of `[N, 3, H, W]`. */
-	find(images: Tensor): Promise<Region[][]>;
+	/** How detections become its regions. */
+	readonly regions: RegionsOptions;
 }
 
 /** Everything that an experiment works with, opened. */
@@ -38,14 +33,14 @@ export interface Parts {
 	readonly dataset: Dataset;
 	readonly canvas: {
 		readonly options: Options;
-		/** The canvas `[3, H, W]` of an image file's bytes, rounded to 8 bits. */
-		load(bytes: Uint8Array, path: string): Promise<Tensor>;
+		/** The canvas of an image file's bytes. */
+		load(bytes: Uint8Array, path: string): Promise<Canvas>;
 	};
 	readonly classifier: Classifier;
 	/** Multi-hot true labels `[K]`; undefined where the data set has none. */
 	truth(sample: Sample): Float32Array | undefined;
 	readonly attacks: readonly NamedAttack[];
-	readonly regions?: RegionFinder | undefined;
+	readonly detector?: Detector | undefined;
 	readonly purifiers: readonly NamedPurifier[];
 	close(): Promise<void>;
 }
@@ -86,8 +81,8 @@ export function makePlan(parts: Parts, { seed, chunkSize, repetitions }: PlanOpt
 			canvas: parts.canvas.options,
 			classifier: classifier.hash,
 			attacks: parts.attacks,
-			regions: parts.regions?.options,
-			purifiers: parts.purifiers.map(({ name, purifier, purify }) => ({ name, purify, options: purifier.options })),
+			detector: parts.detector?.hash,
+			purifiers: parts.purifiers.map(({ name, purifier, purify, regions }) => ({ name, purify, regions, options: purifier.options })),
 		}),
 		seed,
 		repetitions,
@@ -104,3 +99,7 @@ export const artifactKey = (
 /** Purifiers that work on the images of an attack, or on the `clean` ones. */
 export const purifiersOf = (parts: Pick<Parts, "purifiers">, attack: string): NamedPurifier[] =>
 	parts.purifiers.filter(({ purify }) => purify.includes(attack));
+
+/** Score from which on detections are kept: the lowest that any purifier's regions begin at. */
+export const detectionThreshold = (parts: Pick<Parts, "purifiers">): number =>
+	Math.min(...parts.purifiers.filter(({ purifier }) => purifier.needsRegions).map(({ regions }) => regions.threshold));

@@ -4,17 +4,8 @@ import type { NamedAttack, Parts, Plan, PlannedImage } from "./plan.ts";
 import { purifiersOf } from "./plan.ts";
 import { type Progress, progressMeter } from "./progress.ts";
 import { CLEAN, type FailureRow, NO_PURIFIER, type RecordRow, type Records } from "./records.ts";
-import {
-	type AttackData,
-	attackStage,
-	canvasStage,
-	type PredictData,
-	predictStage,
-	purifyStage,
-	regionStage,
-	type SlotFailure,
-	type StageContext,
-} from "./stages.ts";
+import type { AttackData, CanvasData, PredictData, SlotFailure, StageContext } from "./stage.ts";
+import { attackStage, canvasStage, detectStage, predictStage, purifyStage, regionsOf } from "./stages.ts";
 import type { Artifact, ArtifactStore } from "./store.ts";
 
 export interface RunOptions {
@@ -39,9 +30,9 @@ export interface RunResult {
 function unitsOf(parts: Parts, repetitions: number): string[] {
 	const defended = (attack: string): string[] => {
 		const purifiers = purifiersOf(parts, attack);
-		const regions = parts.regions && purifiers.some(({ purifier }) => purifier.needsRegions) ? ["regions"] : [];
+		const detect = parts.detector && purifiers.some(({ purifier }) => purifier.needsRegions) ? ["detect"] : [];
 		const each = purifiers.flatMap(({ name }) => Array.from({ length: repetitions }, () => [`purify ${name}`, "classify"]).flat());
-		return [...regions, ...each];
+		return [...detect, ...each];
 	};
 	return ["canvas", "classify", ...defended(CLEAN), ...parts.attacks.flatMap(({ name }) => [`attack ${name}`, ...defended(name)])];
 }
@@ -106,21 +97,20 @@ function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImag
 		attack: NamedAttack | undefined;
 		images: Artifact<PredictData | AttackData>;
 		cleanLogits: ReadonlyMap<number, number[]>;
-		canvas: Artifact;
+		canvas: Artifact<CanvasData>;
 	}): Promise<void> {
 		const { attack, images, cleanLogits, canvas } = input;
 		const name = attack?.name ?? CLEAN;
 		const purifiers = purifiersOf(parts, name);
 		const needed = purifiers.some(({ purifier }) => purifier.needsRegions);
-		const regions = needed ? await regionStage(context, images) : undefined;
-		if (regions) fail(`regions ${name}`, regions.data.failures);
+		const found = needed ? await detectStage(context, images) : undefined;
+		if (found) fail(`detect ${name}`, found.data.failures);
 		const share = images.data.slots.length || 1;
 
 		const rowOf = (slot: number): RecordRow => {
 			const i = images.data.slots.indexOf(slot);
 			const outcome = "outcomes" in images.data ? images.data.outcomes[i] : undefined;
 			const before = images.data.logits[i];
-			const at = regions?.data.slots.indexOf(slot) ?? -1;
 			return {
 				position: chunk[slot].position,
 				image: chunk[slot].sample.id,
@@ -140,7 +130,7 @@ function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImag
 				nanCount: outcome?.nanCount ?? 0,
 				zeroGradient: outcome?.zeroGradient ?? false,
 				gradientEvaluations: outcome?.gradientEvaluations ?? 0,
-				regions: at >= 0 ? (regions?.data.regions[at] ?? []) : [],
+				regions: [],
 				canvasKey: canvas.key,
 				beforeKey: images.key,
 				afterKey: images.key,
@@ -152,6 +142,7 @@ function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImag
 
 		rows.push(...images.data.slots.map(rowOf));
 		for (const purifier of purifiers) {
+			const regions = regionsOf(context, purifier, { chunk, canvas, images, found });
 			for (let repetition = 0; repetition < plan.repetitions; repetition++) {
 				const purified = await purifyStage(context, purifier, { chunk, images, regions, repetition });
 				fail(`purify ${purifier.name} ${name}`, purified.data.failures);
@@ -162,6 +153,7 @@ function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImag
 						...rowOf(slot),
 						purifier: purifier.name,
 						repetition,
+						regions: regions.get(slot) ?? [],
 						scoresAfter: scored.data.logits[i],
 						afterKey: purified.key,
 						secondsPurify: purified.data.seconds / share,

@@ -1,104 +1,27 @@
-/** @file The stages of one chunk: each reads artifacts, computes, and stores one artifact; what is stored already is not computed again. */
+/** @file The stages of one chunk, from files to purified pictures. */
 import { readFile } from "node:fs/promises";
-import { type AttackOutcome, runAttack } from "../attacks/attack.ts";
+import { runAttack } from "../attacks/attack.ts";
 import { createAttack } from "../attacks/schema.ts";
 import { KintsugiError } from "../errors.ts";
+import { mapBox } from "../image/geometry.ts";
 import type { PurifierInput } from "../purifiers/purifier.ts";
 import type { Region } from "../regions/region.ts";
+import { regionsFrom } from "../regions/regions.ts";
 import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
-import { canonicalJson, sha256 } from "./digest.ts";
-import { maskName, pictureName, pngFiles, readPictures } from "./pictures.ts";
-import { artifactKey, type NamedAttack, type NamedPurifier, type Parts, type PlannedImage, type StageName } from "./plan.ts";
-import type { ProgressMeter } from "./progress.ts";
-import type { Artifact, ArtifactStore } from "./store.ts";
-
-/** An image that a stage could not handle. */
-export interface SlotFailure {
-	slot: number;
-	code: string;
-	message: string;
-}
-
-/** What every stage stores. Slots are places in the chunk; lists run parallel to `slots`. */
-interface StageData {
-	slots: number[];
-	failures: SlotFailure[];
-	/** Wall-clock seconds of the stage. */
-	seconds: number;
-}
-
-/** Logits of images, one list an image. */
-interface Scored {
-	logits: number[][];
-}
-
-export interface AttackData extends StageData, Scored {
-	outcomes: AttackOutcome[];
-	warnings: string[];
-}
-
-export type RegionData = StageData & { regions: Region[][] };
-export type PredictData = StageData & Scored;
-
-export interface StageContext {
-	readonly parts: Parts;
-	readonly store: ArtifactStore;
-	readonly seed: number;
-	readonly meter: ProgressMeter;
-	readonly signal?: AbortSignal | undefined;
-}
-
-interface Computed<T> {
-	data: Omit<T, "seconds">;
-	pictures?: ReadonlyMap<string, Tensor>;
-}
-
-/** Reads the artifact or computes and stores it; `unit` is the stage's name in progress reports. */
-async function stage<T extends StageData>(
-	context: StageContext,
-	{ name, unit, key }: { name: StageName; unit: string; key: string },
-	compute: () => Promise<Computed<T>>,
-): Promise<Artifact<T>> {
-	const { store, meter, signal } = context;
-	signal?.throwIfAborted();
-	meter.start(unit);
-	const stored = await store.get<T>(key);
-	if (stored) {
-		meter.finish({ computed: false });
-		return stored;
-	}
-	const started = performance.now();
-	const { data, pictures = new Map<string, Tensor>() } = await compute();
-	signal?.throwIfAborted();
-	const seconds = (performance.now() - started) / 1000;
-	const artifact = await store.put<T>(key, name, { ...data, seconds } as T, await pngFiles(pictures));
-	meter.finish({ computed: true });
-	return artifact;
-}
-
-/** True for faults of one image, which leave the others alone; a fault of a model ends the run. */
-const isImageFault = (error: unknown): error is KintsugiError =>
-	error instanceof KintsugiError && (error.code === "image" || error.code === "value");
-
-/** Runs a batch; if one of its images is at fault, each image alone, so that only the faulty ones are lost. */
-async function isolate<T>(
-	slots: readonly number[],
-	compute: (slots: readonly number[]) => Promise<T[]>,
-): Promise<{ slots: number[]; results: T[]; failures: SlotFailure[] }> {
-	try {
-		return { slots: [...slots], results: slots.length === 0 ? [] : await compute(slots), failures: [] };
-	} catch (error) {
-		if (!isImageFault(error)) throw error;
-		if (slots.length === 1) return { slots: [], results: [], failures: [{ slot: slots[0], code: error.code, message: error.message }] };
-	}
-	const alone = [];
-	for (const slot of slots) alone.push(await isolate([slot], compute));
-	return {
-		slots: alone.flatMap((a) => a.slots),
-		results: alone.flatMap((a) => a.results),
-		failures: alone.flatMap((a) => a.failures),
-	};
-}
+import { sha256 } from "./digest.ts";
+import { maskName, pictureName, readPictures } from "./pictures.ts";
+import { artifactKey, detectionThreshold, type NamedAttack, type NamedPurifier, type Parts, type PlannedImage } from "./plan.ts";
+import {
+	type AttackData,
+	type CanvasData,
+	type DetectData,
+	isolate,
+	type PredictData,
+	type StageContext,
+	type StageData,
+	stage,
+} from "./stage.ts";
+import type { Artifact } from "./store.ts";
 
 const lists = (logits: Tensor): number[][] => Array.from({ length: logits.dims[0] }, (_, n) => [...row(logits, n).data]);
 
@@ -106,16 +29,20 @@ const pictureMap = (slots: readonly number[], images: readonly Tensor[]): Map<st
 	new Map(slots.map((slot, i) => [pictureName(slot), images[i]]));
 
 /** Files -> canvases. A file that cannot be used is a failure, not an end. */
-export async function canvasStage(context: StageContext, chunk: readonly PlannedImage[]): Promise<Artifact<StageData>> {
+export async function canvasStage(context: StageContext, chunk: readonly PlannedImage[]): Promise<Artifact<CanvasData>> {
 	const { canvas } = context.parts;
 	const bytes = await Promise.all(chunk.map(({ sample }) => readFile(sample.path).catch(() => undefined)));
 	const key = artifactKey("canvas", { options: canvas.options, inputs: bytes.map((b) => (b ? sha256(b) : "missing")) });
-	return stage(context, { name: "canvas", unit: "canvas", key }, async () => {
+	return stage<CanvasData>(context, { name: "canvas", unit: "canvas", key }, async () => {
 		const all = chunk.map((_, slot) => slot);
 		const { slots, results, failures } = await isolate(all, (some) =>
 			Promise.all(some.map(async (slot) => canvas.load(bytes[slot] ?? missing(chunk[slot].sample.path), chunk[slot].sample.path))),
 		);
-		return { data: { slots, failures }, pictures: pictureMap(slots, results) };
+		const pictures = pictureMap(
+			slots,
+			results.map((r) => r.canvas),
+		);
+		return { data: { slots, failures, mappings: results.map((r) => r.mapping) }, pictures };
 	});
 }
 
@@ -188,22 +115,54 @@ export async function attackStage(
 	});
 }
 
-/** Pictures -> regions. */
-export async function regionStage(context: StageContext, images: Artifact<StageData>): Promise<Artifact<RegionData> | undefined> {
-	const finder = context.parts.regions;
-	if (!finder) return undefined;
-	const key = artifactKey("regions", { options: finder.options, inputs: [images.key] });
-	return stage<RegionData>(context, { name: "regions", unit: "regions", key }, async () => {
-		const { slots, results, failures } = await isolate(images.data.slots, async (some) => finder.find(await readPictures(images, some)));
-		return { data: { slots, failures, regions: results } };
+/** Pictures -> what the detector finds in them. */
+export async function detectStage(context: StageContext, images: Artifact<StageData>): Promise<Artifact<DetectData> | undefined> {
+	const { detector } = context.parts;
+	if (!detector) return undefined;
+	const threshold = detectionThreshold(context.parts);
+	const key = artifactKey("detect", { options: { threshold }, models: [detector.hash], inputs: [images.key] });
+	return stage<DetectData>(context, { name: "detect", unit: "detect", key }, async () => {
+		const { slots, results, failures } = await isolate(images.data.slots, async (some) =>
+			detector.detect(await readPictures(images, some), { threshold }),
+		);
+		return { data: { slots, failures, detections: results } };
 	});
 }
 
 export interface PurifyInputs {
 	chunk: readonly PlannedImage[];
 	images: Artifact<StageData>;
-	regions: Artifact<RegionData> | undefined;
+	/** Regions by slot; an image without an entry is left out. */
+	regions: ReadonlyMap<number, readonly Region[]>;
 	repetition: number;
+}
+
+/** Regions of one purifier, by slot, from what the detector found. */
+export function regionsOf(
+	{ parts, seed }: StageContext,
+	{ regions: options, purifier }: NamedPurifier,
+	input: {
+		chunk: readonly PlannedImage[];
+		canvas: Artifact<CanvasData>;
+		images: Artifact<StageData>;
+		found: Artifact<DetectData> | undefined;
+	},
+): Map<number, Region[]> {
+	const { chunk, canvas, images, found } = input;
+	const { detector, classifier } = parts;
+	if (!purifier.needsRegions || !found || !detector) return new Map(images.data.slots.map((slot) => [slot, []]));
+	return new Map(
+		found.data.slots.map((slot, i) => {
+			const { sample } = chunk[slot];
+			const mapping = canvas.data.mappings[canvas.data.slots.indexOf(slot)];
+			const objects = sample.annotations?.flatMap(({ label, box }) => {
+				const mapped = mapBox(box, mapping);
+				return mapped ? [{ label, box: mapped }] : [];
+			});
+			const place = { id: sample.id, seed, canvas: classifier.canvas, vocabulary: detector.labels, objects };
+			return [slot, regionsFrom(found.data.detections[i], options, place)];
+		}),
+	);
 }
 
 /** Pictures and regions -> purified pictures and masks. */
@@ -212,21 +171,19 @@ export async function purifyStage(
 	{ name, purifier }: NamedPurifier,
 	inputs: PurifyInputs,
 ): Promise<Artifact<StageData>> {
-	const { chunk, images, repetition } = inputs;
+	const { chunk, images, regions, repetition } = inputs;
 	const { seed, signal, meter } = context;
-	const regions = purifier.needsRegions ? inputs.regions : undefined;
-	const found = new Map((regions?.data.slots ?? images.data.slots).map((slot, i) => [slot, regions?.data.regions[i] ?? []]));
+	const usable = images.data.slots.filter((slot) => regions.has(slot));
 	const key = artifactKey("purify", {
 		options: { name: purifier.name, options: purifier.options, seed, repetition },
-		images: images.data.slots.map((slot) => chunk[slot].sample.id),
-		inputs: [images.key, ...(regions ? [sha256(canonicalJson([regions.data.slots, regions.data.regions]))] : [])],
+		images: usable.map((slot) => ({ slot, id: chunk[slot].sample.id, regions: regions.get(slot) })),
+		inputs: [images.key],
 	});
 	return stage<StageData>(context, { name: "purify", unit: `purify ${name}`, key }, async () => {
-		const usable = images.data.slots.filter((slot) => found.has(slot));
 		const { slots, results, failures } = await isolate(usable, async (some) => {
 			const batch = await readPictures(images, some);
 			const items = some.map(
-				(slot, i): PurifierInput => ({ id: chunk[slot].sample.id, image: row(batch, i), regions: found.get(slot) ?? [] }),
+				(slot, i): PurifierInput => ({ id: chunk[slot].sample.id, image: row(batch, i), regions: regions.get(slot) ?? [] }),
 			);
 			const options = { seed, repetition, onProgress: (share: number) => meter.within(share) };
 			return purifier.purify(items, signal ? { ...options, signal } : options);

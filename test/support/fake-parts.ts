@@ -2,13 +2,16 @@
 import { attackSchema } from "../../src/attacks/schema.ts";
 import { KintsugiError } from "../../src/errors.ts";
 import type { Parts } from "../../src/experiments/plan.ts";
+import { stretch } from "../../src/image/geometry.ts";
 import { fromBytes8, quantise } from "../../src/image/rgb.ts";
 import type { Classifier } from "../../src/models/classifier.ts";
 import type { Purifier } from "../../src/purifiers/purifier.ts";
+import { regionsSchema } from "../../src/regions/regions.ts";
 import { row, stack, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 
 export const SIDE = 4;
 const PIXELS = 3 * SIDE * SIDE;
+const SQUARE = { height: SIDE, width: SIDE };
 const LABELS = ["red", "green", "blue"];
 
 /** Logit of a colour = 20 times its mean minus the mean of all. */
@@ -73,13 +76,14 @@ export interface FakeOptions {
 
 /** Parts whose images are raw files of `3 * SIDE * SIDE` bytes, named by their true colour. */
 export function fakeParts({ paths, faulty = [], onPurify = () => {} }: FakeOptions): Parts {
+	const regions = regionsSchema.parse({});
 	const samples = paths.map((path) => ({ id: path.split("/").at(-1) ?? "", path, annotations: [] }));
 	return {
 		dataset: { name: "raw", hash: "raw-1", labels: LABELS, samples },
 		canvas: {
 			options: { size: SIDE },
 			async load(bytes, path) {
-				if (bytes.length === PIXELS) return fromBytes8(bytes, [3, SIDE, SIDE]);
+				if (bytes.length === PIXELS) return { canvas: fromBytes8(bytes, [3, SIDE, SIDE]), mapping: stretch(SQUARE, SQUARE) };
 				throw new KintsugiError("image", {
 					where: path,
 					expected: `${PIXELS} bytes`,
@@ -94,14 +98,16 @@ export function fakeParts({ paths, faulty = [], onPurify = () => {} }: FakeOptio
 			{ name: "fgsm-0.05", spec: attackSchema.parse({ name: "fgsm", epsilon: 0.05 }) },
 			{ name: "fgsm-0.2", spec: attackSchema.parse({ name: "fgsm", epsilon: 0.2 }) },
 		],
-		regions: {
-			options: { detector: "whole", version: 1 },
-			find: async (images) =>
-				each(images).map(() => [{ label: "red", score: 0.5, box: [0, 0, SIDE, SIDE] as const, prompt: "a photo of red" }]),
+		detector: {
+			name: "whole",
+			hash: "whole-1",
+			labels: LABELS,
+			detect: async (images) => each(images).map(() => [{ label: "red", score: 0.75, box: [0, 0, SIDE, SIDE] as const }]),
+			close: async () => {},
 		},
 		purifiers: [
-			{ name: "guided", purifier: purifier("guided", true, faulty, onPurify), purify: ["clean", "fgsm-0.05", "fgsm-0.2"] },
-			{ name: "whole", purifier: purifier("whole", false, faulty, onPurify), purify: ["fgsm-0.2"] },
+			{ name: "guided", purifier: purifier("guided", true, faulty, onPurify), purify: ["clean", "fgsm-0.05", "fgsm-0.2"], regions },
+			{ name: "whole", purifier: purifier("whole", false, faulty, onPurify), purify: ["fgsm-0.2"], regions },
 		],
 		close: async () => {},
 	};
