@@ -35,7 +35,7 @@ interface AnnotationRecord {
 	segmentation: { size: [number, number]; counts: string };
 }
 
-/** Scenes drawn at a time; encoding runs in sharp's own threads. */
+/** Scenes drawn before their files are awaited; encoding and writing run in other threads meanwhile. */
 const BATCH = 64;
 
 /** Draws `count` scenes and writes them; returns the path of the annotation file. */
@@ -60,19 +60,18 @@ export async function generateScenes(options: ScenesOptions): Promise<string> {
 	const sprites = await loadSprites(chosen, { styles, resolution: Math.max(128, 2 ** Math.ceil(Math.log2(size))) });
 	const images: object[] = [];
 	const annotations: AnnotationRecord[] = [];
-	let done = 0;
 	for (let start = 0; start < count; start += BATCH) {
-		await Promise.all(
-			Array.from({ length: Math.min(BATCH, count - start) }, async (_, i) => {
-				const id = start + i + 1;
-				const scene = drawScene(seed, start + i, size, sprites);
-				const name = `${String(id).padStart(12, "0")}.png`;
-				images.push({ id, file_name: name, width: size, height: size, license: 1 });
-				for (const object of scene.objects) annotations.push(annotate(object, size, annotations.length + 1, id));
-				await writeFile(join(out, split, name), await encodeScene(scene));
-				onProgress?.(++done);
-			}),
-		);
+		const writing: Promise<void>[] = [];
+		for (let index = start; index < Math.min(start + BATCH, count); index++) {
+			const id = index + 1;
+			const scene = drawScene(seed, index, size, sprites);
+			const name = `${String(id).padStart(12, "0")}.png`;
+			images.push({ id, file_name: name, width: size, height: size, license: 1 });
+			for (const object of scene.objects) annotations.push(annotate(object, size, annotations.length + 1, id));
+			writing.push(encodeScene(scene).then((png) => writeFile(join(out, split, name), png)));
+			onProgress?.(id);
+		}
+		await Promise.all(writing);
 	}
 	const file = join(out, "annotations", `instances_${split}.json`);
 	await writeFile(file, JSON.stringify({ ...header(seed, count, size, styles), images, annotations, categories: chosen }));
@@ -82,7 +81,7 @@ export async function generateScenes(options: ScenesOptions): Promise<string> {
 /** The scene as PNG; equal scenes give equal bytes. */
 export function encodeScene({ pixels, size }: Scene): Promise<Buffer> {
 	const raw = { width: size, height: size, channels: 3 } as const;
-	return sharp(pixels, { raw }).png({ compressionLevel: 9, adaptiveFiltering: true, palette: false }).toBuffer();
+	return sharp(pixels, { raw }).png({ compressionLevel: 6, adaptiveFiltering: true, palette: false }).toBuffer();
 }
 
 function annotate({ categoryId, mask, area, box }: Scene["objects"][number], size: number, id: number, imageId: number): AnnotationRecord {
@@ -128,8 +127,6 @@ function header(seed: number, count: number, size: number, styles: readonly Styl
 			url: "",
 			date_created: "2026-01-01",
 		},
-		licenses: [
-			{ id: 1, name: "Attribution 4.0 International; glyph sets as listed in NOTICE", url: "https://creativecommons.org/licenses/by/4.0/" },
-		],
+		licenses: [{ id: 1, name: "Drawn with Noto Emoji, Fluent Emoji, FxEmojis and Twemoji: licences and attribution in NOTICE", url: "" }],
 	};
 }

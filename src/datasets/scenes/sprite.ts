@@ -88,13 +88,6 @@ function halved({ width, height, data }: Level): Level {
 	return { width: w, height: h, data: out };
 }
 
-const SUBPIXELS = [
-	[0, 0],
-	[1, 0],
-	[0, 1],
-	[1, 1],
-] as const;
-
 /** Draws a sprite: four bilinear samples a pixel from the level whose texels are at most that small. */
 export function drawPatch({ extent, levels }: Sprite, { size, aspect, angle, mirrored, shift, colour }: Pose): Patch {
 	const stretch = Math.sqrt(aspect);
@@ -113,9 +106,9 @@ export function drawPatch({ extent, levels }: Sprite, { size, aspect, angle, mir
 	for (let y = 0; y < height; y++) {
 		for (let x = 0; x < width; x++) {
 			sample.fill(0);
-			for (const [dx, dy] of SUBPIXELS) {
-				const px = x + 0.25 + dx / 2 - width / 2 - shift[0] + 0.5;
-				const py = y + 0.25 + dy / 2 - height / 2 - shift[1] + 0.5;
+			for (let i = 0; i < 4; i++) {
+				const px = x + 0.75 + (i & 1) / 2 - width / 2 - shift[0];
+				const py = y + 0.75 + (i >> 1) / 2 - height / 2 - shift[1];
 				const u = (cos * px + sin * py) * perX + level.width / 2 - 0.5;
 				const v = (cos * py - sin * px) * perY + level.height / 2 - 0.5;
 				addBilinear(level, u, v, sample);
@@ -141,19 +134,18 @@ function addBilinear({ width, height, data }: Level, u: number, v: number, out: 
 	if (x < -1 || y < -1 || x >= width || y >= height) return;
 	const fx = u - x;
 	const fy = v - y;
-	addTexel(width, height, data, x, y, (1 - fx) * (1 - fy), out);
-	addTexel(width, height, data, x + 1, y, fx * (1 - fy), out);
-	addTexel(width, height, data, x, y + 1, (1 - fx) * fy, out);
-	addTexel(width, height, data, x + 1, y + 1, fx * fy, out);
-}
-
-function addTexel(width: number, height: number, data: Float32Array, x: number, y: number, weight: number, out: Float32Array): void {
-	if (x < 0 || y < 0 || x >= width || y >= height) return;
-	const at = (y * width + x) * 4;
-	out[0] += weight * data[at];
-	out[1] += weight * data[at + 1];
-	out[2] += weight * data[at + 2];
-	out[3] += weight * data[at + 3];
+	for (let i = 0; i < 4; i++) {
+		const tx = x + (i & 1);
+		const ty = y + (i >> 1);
+		if (tx < 0 || ty < 0 || tx >= width || ty >= height) continue;
+		const weight = (i & 1 ? fx : 1 - fx) * (i >> 1 ? fy : 1 - fy);
+		const at = (ty * width + tx) * 4;
+		if (data[at + 3] === 0) continue;
+		out[0] += weight * data[at];
+		out[1] += weight * data[at + 1];
+		out[2] += weight * data[at + 2];
+		out[3] += weight * data[at + 3];
+	}
 }
 
 /** Brightness gain, contrast about mid-grey, saturation and hue turn (radians) as one [3, 4] matrix. */
