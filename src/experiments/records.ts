@@ -176,12 +176,20 @@ export async function openRecords(path: string): Promise<Records> {
 		items: readonly T[],
 	) {
 		const entries = Object.entries(columns) as [keyof T & string, Column][];
-		const marks = entries.map((_, i) => `$${i + 3}`);
-		const names = entries.map(([, c]) => c.name);
-		const sql = `INSERT INTO ${table} (plan, chunk, ${names.join(", ")}) VALUES ($1, $2, ${marks.join(", ")})`;
-		for (const item of items) {
-			const values = entries.map(([key, c]) => c.write(item[key]));
-			await connection.run(sql, [plan, chunk, ...values], [VARCHAR, INTEGER, ...entries.map(([, c]) => c.type)]);
+		const appender = await connection.createAppender(table);
+		try {
+			for (const item of items) {
+				for (const [value, type] of [
+					[plan, VARCHAR],
+					[chunk, INTEGER],
+					...entries.map(([key, c]) => [c.write(item[key]), c.type]),
+				] as const) {
+					appender.appendValue(value as DuckDBValue, type as DuckDBType);
+				}
+				appender.endRow();
+			}
+		} finally {
+			appender.closeSync();
 		}
 	}
 
@@ -194,7 +202,7 @@ export async function openRecords(path: string): Promise<Records> {
 
 	return {
 		async commit(plan, chunk, rows, failures) {
-			await connection.run("BEGIN TRANSACTION");
+			await connection.run("BEGIN");
 			try {
 				for (const table of ["records", "failures", "chunks"]) {
 					await connection.run(`DELETE FROM ${table} WHERE plan = $1 AND chunk = $2`, [plan, chunk]);

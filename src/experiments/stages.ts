@@ -10,7 +10,7 @@ import { regionsFrom } from "../regions/regions.ts";
 import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { sha256 } from "./digest.ts";
 import { maskName, pictureName, readPictures } from "./pictures.ts";
-import { artifactKey, detectionThreshold, type NamedAttack, type NamedPurifier, type Parts, type PlannedImage } from "./plan.ts";
+import { artifactKey, detectionThreshold, type NamedAttack, type NamedPurifier, type PlannedImage } from "./plan.ts";
 import {
 	type AttackData,
 	type CanvasData,
