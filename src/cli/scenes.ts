@@ -44,9 +44,16 @@ export function scenesCommand(): Command {
 
 async function run({ json = false, ...options }: Flags): Promise<void> {
 	const bar = delayedBar(options.count);
-	const annotations = await generateScenes({ ...options, onProgress: bar.update }).finally(bar.stop);
+	const annotations = await generateScenes({ ...options, onProgress: bar.update })
+		.catch(asUsage)
+		.finally(bar.stop);
 	const text = json ? JSON.stringify({ scenes: options.count, annotations }) : `Drew ${options.count} scenes: ${annotations}`;
 	process.stdout.write(`${text}\n`);
+}
+
+/** What the library calls a wrong argument is, here, a wrong use of the command. */
+function asUsage(error: unknown): never {
+	throw error instanceof KintsugiError && error.code === "value" ? new KintsugiError("usage", error.parts, { cause: error }) : error;
 }
 
 /** A progress bar on stderr that appears after two seconds, and only on a terminal. */
@@ -107,5 +114,5 @@ const list = (text: string) => text.split(",").map((name) => name.trim());
 
 /** Lines of up to 100 characters that end after a name. */
 function wrap(names: string): string {
-	return names.replace(/(.{1,100},|.{1,100}$) ?/g, "$1\n           ").trim();
+	return names.replace(/(.{1,100}$|.{1,100},) ?/g, "$1\n           ").trim();
 }

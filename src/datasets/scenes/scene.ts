@@ -83,7 +83,7 @@ function randomPose(r: Random, smallest: number, largest: number): Pose {
 		aspect: between(r, 0.88, 1.14),
 		angle: 0.2 * r.normal(),
 		mirrored: r.uniform() < 0.5,
-		shift: [r.uniform(), r.uniform()],
+		shift: [r.uniform() - 0.5, r.uniform() - 0.5],
 		colour: colourMatrix(between(r, 0.85, 1.15), between(r, 0.85, 1.15), between(r, 0.75, 1.25), 0.15 * r.normal()),
 	};
 }

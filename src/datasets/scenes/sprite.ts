@@ -24,7 +24,7 @@ export interface Pose {
 	/** Radians, counter-clockwise in image coordinates with y down. */
 	angle: number;
 	mirrored: boolean;
-	/** Fraction of a pixel by which the centre is off the patch's centre, in [0, 1). */
+	/** Part of a pixel by which the sprite's centre is off the patch's, in [-0.5, 0.5). */
 	shift: readonly [number, number];
 	/** Row-major [3, 4]: colour' = M * (colour, 1). */
 	colour: Float32Array;
@@ -107,8 +107,8 @@ export function drawPatch({ extent, levels }: Sprite, { size, aspect, angle, mir
 		for (let x = 0; x < width; x++) {
 			sample.fill(0);
 			for (let i = 0; i < 4; i++) {
-				const px = x + 0.75 + (i & 1) / 2 - width / 2 - shift[0];
-				const py = y + 0.75 + (i >> 1) / 2 - height / 2 - shift[1];
+				const px = x + 0.25 + (i & 1) / 2 - width / 2 - shift[0];
+				const py = y + 0.25 + (i >> 1) / 2 - height / 2 - shift[1];
 				const u = (cos * px + sin * py) * perX + level.width / 2 - 0.5;
 				const v = (cos * py - sin * px) * perY + level.height / 2 - 0.5;
 				addBilinear(level, u, v, sample);
