@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { tensor } from "../../tensor/tensor.ts";
 import type { Detection } from "../detector.ts";
-import { type Box, clipBox, iou, nonMaximumSuppression, unite } from "./boxes.ts";
+import { clipBox, iou, nonMaximumSuppression, unite } from "./boxes.ts";
 import { decodeDetr } from "./detr.ts";
 import { decodeYolox } from "./yolox.ts";
 
@@ -10,7 +10,6 @@ const box = fc.tuple(...Array.from({ length: 4 }, (_, i) => fc.integer({ min: i 
 	[number, number, number, number]
 >;
 const at = (label: string, score: number, ...b: [number, number, number, number]): Detection => ({ label, score, box: b });
-const same = (b: Box): Box => b;
 
 describe("boxes", () => {
 	it("overlap as fractions", () => {
@@ -57,7 +56,7 @@ describe("decodeDetr", () => {
 		const logits = tensor(Float32Array.of(2, 0, 0, 0, 0, 5, 0, 3, 0), [1, 3, 3]);
 		const boxes = tensor(Float32Array.of(0.5, 0.5, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 1, 1), [1, 3, 4]);
 		const decode = (threshold: number) =>
-			decodeDetr({ logits, boxes }, { labels: ["cat", "dog"], threshold, toCanvas: (b) => b.map((v) => v * 10) as unknown as Box })[0];
+			decodeDetr({ logits, boxes }, { labels: ["cat", "dog"], threshold, input: { height: 10, width: 10 } })[0];
 		const found = decode(0.5);
 		expect(found.map((d) => d.label)).toEqual(["dog", "cat"]);
 		expect(found[1].score).toBeCloseTo(Math.E ** 2 / (Math.E ** 2 + 2), 6);
@@ -71,7 +70,7 @@ describe("decodeDetr", () => {
 
 describe("decodeYolox", () => {
 	const labels = ["cat", "dog"];
-	const options = { labels, input: { height: 32, width: 32 }, strides: [16, 32], threshold: 0.3, toCanvas: same };
+	const options = { labels, input: { height: 32, width: 32 }, strides: [16, 32], threshold: 0.3 };
 	it("places each row on its cell and suppresses overlaps", () => {
 		const rows = Array.from({ length: 5 }, () => [0, 0, 0, 0, 0, 0, 0]);
 		rows[2] = [0.5, 0.25, Math.log(2), 0, 0.9, 0.8, 0.1];

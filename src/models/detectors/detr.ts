@@ -13,8 +13,8 @@ export interface DetrOutputs {
 export interface DetrOptions {
 	labels: readonly string[];
 	threshold: number;
-	/** From shares of the model's input to canvas pixels. */
-	toCanvas: (box: Box) => Box;
+	/** Height and width of the model's input, in whose pixels boxes are returned. */
+	input: { readonly height: number; readonly width: number };
 }
 
 /** Largest softmax probability over the first `count` of `logits`, with its index. */
@@ -28,7 +28,7 @@ function best(logits: Float32Array, count: number): { label: number; score: numb
 }
 
 /** Detections of each image, best first, with a score of at least `threshold`. */
-export function decodeDetr({ logits, boxes }: DetrOutputs, { labels, threshold, toCanvas }: DetrOptions): Detection[][] {
+export function decodeDetr({ logits, boxes }: DetrOutputs, { labels, threshold, input }: DetrOptions): Detection[][] {
 	const [images, queries] = logits.dims;
 	return Array.from({ length: images }, (_, n) => {
 		const detections: Detection[] = [];
@@ -36,7 +36,8 @@ export function decodeDetr({ logits, boxes }: DetrOutputs, { labels, threshold, 
 			const { label, score } = best(row(row(logits, n), q).data, labels.length);
 			if (score < threshold) continue;
 			const [cx, cy, width, height] = row(row(boxes, n), q).data;
-			detections.push({ label: labels[label], score, box: toCanvas([cx - width / 2, cy - height / 2, width, height]) });
+			const box: Box = [(cx - width / 2) * input.width, (cy - height / 2) * input.height, width * input.width, height * input.height];
+			detections.push({ label: labels[label], score, box });
 		}
 		return bestFirst(detections);
 	});

@@ -6,15 +6,13 @@ import { type Box, nonMaximumSuppression } from "./boxes.ts";
 
 export interface YoloxOptions {
 	labels: readonly string[];
-	/** Height and width of the model's input. */
-	input: { height: number; width: number };
+	/** Height and width of the model's input, in whose pixels boxes are returned. */
+	input: { readonly height: number; readonly width: number };
 	/** Strides of the heads in the order of their rows. */
 	strides?: readonly number[];
 	threshold: number;
 	/** Overlap (IoU) above which the weaker of two boxes of one label is dropped. */
 	nms?: number;
-	/** From pixels of the model's input to canvas pixels. */
-	toCanvas: (box: Box) => Box;
 }
 
 interface Cell {
@@ -38,10 +36,7 @@ function gridCells({ height, width }: { height: number; width: number }, strides
 }
 
 /** Detections of each image from `[N, rows, 5 + labels]`, best first: score = objectness x class score, one label a row. */
-export function decodeYolox(
-	output: Tensor,
-	{ labels, input, strides = STRIDES, threshold, nms = 0.45, toCanvas }: YoloxOptions,
-): Detection[][] {
+export function decodeYolox(output: Tensor, { labels, input, strides = STRIDES, threshold, nms = 0.45 }: YoloxOptions): Detection[][] {
 	const cells = gridCells(input, strides);
 	const [images, rows, columns] = output.dims;
 	if (rows !== cells.length || columns !== 5 + labels.length) {
@@ -66,7 +61,7 @@ export function decodeYolox(
 			const width = Math.exp(values[2]) * stride;
 			const height = Math.exp(values[3]) * stride;
 			const box: Box = [(values[0] + x) * stride - width / 2, (values[1] + y) * stride - height / 2, width, height];
-			candidates.push({ label: labels[label], score, box: toCanvas(box) });
+			candidates.push({ label: labels[label], score, box });
 		}
 		return nonMaximumSuppression(candidates, nms);
 	});
