@@ -105,7 +105,7 @@ export function drawPatch({ extent, levels }: Sprite, { size, aspect, angle, mir
 	const sample = new Float32Array(4);
 	for (let y = 0; y < height; y++) {
 		for (let x = 0; x < width; x++) {
-			sample.fill(0);
+			for (let c = 0; c < 4; c++) sample[c] = 0;
 			for (let i = 0; i < 4; i++) {
 				const px = x + 0.25 + (i & 1) / 2 - width / 2 - shift[0];
 				const py = y + 0.25 + (i >> 1) / 2 - height / 2 - shift[1];
@@ -134,18 +134,25 @@ function addBilinear({ width, height, data }: Level, u: number, v: number, out: 
 	if (x < -1 || y < -1 || x >= width || y >= height) return;
 	const fx = u - x;
 	const fy = v - y;
-	for (let i = 0; i < 4; i++) {
-		const tx = x + (i & 1);
-		const ty = y + (i >> 1);
-		if (tx < 0 || ty < 0 || tx >= width || ty >= height) continue;
-		const weight = (i & 1 ? fx : 1 - fx) * (i >> 1 ? fy : 1 - fy);
-		const at = (ty * width + tx) * 4;
-		if (data[at + 3] === 0) continue;
-		out[0] += weight * data[at];
-		out[1] += weight * data[at + 1];
-		out[2] += weight * data[at + 2];
-		out[3] += weight * data[at + 3];
+	const at = (y * width + x) * 4;
+	const left = x >= 0;
+	const right = x + 1 < width;
+	if (y >= 0) {
+		if (left) addTexel(data, at, (1 - fx) * (1 - fy), out);
+		if (right) addTexel(data, at + 4, fx * (1 - fy), out);
 	}
+	if (y + 1 < height) {
+		if (left) addTexel(data, at + width * 4, (1 - fx) * fy, out);
+		if (right) addTexel(data, at + width * 4 + 4, fx * fy, out);
+	}
+}
+
+function addTexel(data: Float32Array, at: number, weight: number, out: Float32Array): void {
+	if (data[at + 3] === 0) return;
+	out[0] += weight * data[at];
+	out[1] += weight * data[at + 1];
+	out[2] += weight * data[at + 2];
+	out[3] += weight * data[at + 3];
 }
 
 /** Brightness gain, contrast about mid-grey, saturation and hue turn (radians) as one [3, 4] matrix. */
