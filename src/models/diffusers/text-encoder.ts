@@ -1,0 +1,56 @@
+/** @file Prompts -> the hidden states that a UNet reads. */
+import { join } from "node:path";
+import { KintsugiError } from "../../errors.ts";
+import { openSession, type SessionOptions } from "../../runtime/index.ts";
+import { row, type Tensor } from "../../tensor/tensor.ts";
+import { openTokenizer } from "../tokenizer.ts";
+import { clipTextModel, parseClipText } from "./clip-text-model.ts";
+import { readJson } from "./config.ts";
+import { openWeights } from "./weights.ts";
+
+export interface TextEncoder {
+	/** Length of every text, in tokens. */
+	readonly tokens: number;
+	/** Channels of the hidden states. */
+	readonly channels: number;
+	/** Weight files, for hashing. */
+	readonly files: readonly string[];
+	/** Hidden states `[tokens, channels]` of a prompt; computed once for each prompt. */
+	encode(prompt: string): Promise<Tensor>;
+	close(): Promise<void>;
+}
+
+/** Opens the `text_encoder` and `tokenizer` folders of a diffusers pipeline. */
+export async function openTextEncoder(folder: string, tokenizerFolder: string, options: SessionOptions = {}): Promise<TextEncoder> {
+	const where = join(folder, "config.json");
+	const config = parseClipText(await readJson(where), where);
+	const tokenizer = await openTokenizer(tokenizerFolder);
+	if (tokenizer.length > config.max_position_embeddings) {
+		throw new KintsugiError("config", {
+			where: tokenizerFolder,
+			expected: `texts of at most ${config.max_position_embeddings} tokens`,
+			found: `model_max_length = ${tokenizer.length}`,
+			fix: "use the tokenizer that belongs to the text encoder",
+		});
+	}
+	const weights = await openWeights(folder, "model");
+	const graph = clipTextModel(config, weights, { batch: 1, tokens: tokenizer.length });
+	weights.finish();
+	const session = await openSession(graph, options);
+	const states = new Map<string, Promise<Tensor>>();
+	const encode = async (prompt: string): Promise<Tensor> => {
+		const { last_hidden_state: state } = await session.run({ input_ids: tokenizer.encode([prompt]) });
+		return row(state as Tensor, 0);
+	};
+	return {
+		tokens: tokenizer.length,
+		channels: config.hidden_size,
+		files: weights.files,
+		encode(prompt) {
+			const state = states.get(prompt) ?? encode(prompt);
+			states.set(prompt, state);
+			return state;
+		},
+		close: () => session.close(),
+	};
+}
