@@ -1,0 +1,4 @@
+/** @file `kintsugi/autodiff`: gradients of ONNX graphs as ONNX graphs. Needs no runtime. */
+export { type CheckOptions, type CheckResult, checkVjp, type Runner } from "./check.ts";
+export { appendLoss, type Loss, type LossGradientOptions, type LossOptions, lossGradientGraph } from "./losses.ts";
+export { cotangentName, gradientName, type VjpOptions, vjp } from "./vjp.ts";

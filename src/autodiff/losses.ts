@@ -1,0 +1,129 @@
+/** @file Losses of a classifier as graph nodes, so that loss, logits and gradient come from one run (design D6). */
+import { KintsugiError } from "../errors.ts";
+import { floatTensor, graphBuilder } from "../onnx/builder.ts";
+import { rename } from "../onnx/compose.ts";
+import type { Graph } from "../onnx/graph.ts";
+import type { StaticGraph, StaticValue } from "../onnx/infer.ts";
+import { type Emit, emitter, type Value } from "./emit.ts";
+import { gradientName, vjp } from "./vjp.ts";
+
+/** Losses of one image from logits `[N, K]` and targets `[N, K]`; defined at `LossName` of src/models/classifier.ts. */
+export type Loss = "cross-entropy" | "bce" | "margin";
+
+export interface LossOptions {
+	/** Output `[N, K]`. */
+	logits: string;
+	loss: Loss;
+	/** `[K]`, subtracted from the logits before "bce" (default 0). */
+	thresholds?: Float32Array;
+}
+
+interface LossInputs {
+	e: Emit;
+	z: Value;
+	targets: Value;
+	thresholds: Float32Array | undefined;
+}
+
+/** Stands for infinity: the infinite bound itself would make 0 * inf in the gradient. */
+const FAR = 1e30;
+
+const sumLabels = (e: Emit, x: Value) => e.reshape(e.reduce("ReduceSum", x, [1]), [x.dims[0]]);
+
+const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
+	// -sum_k t_k log softmax(z)_k
+	"cross-entropy": ({ e, z, targets }) =>
+		e.unary("Neg", sumLabels(e, e.mul(targets, e.op("LogSoftmax", [z], z.dims, { attributes: { axis: 1 } })))),
+	// with u = z - threshold: sum_k softplus(u_k) - t_k u_k
+	bce({ e, z, targets, thresholds }) {
+		const u = thresholds ? e.sub(z, e.constant(floatTensor(thresholds, [1, thresholds.length]))) : z;
+		return sumLabels(e, e.sub(e.unary("Softplus", u), e.mul(targets, u)));
+	},
+	// max over t = 0 of z, minus min over t = 1 of z
+	margin({ e, z, targets }) {
+		const wanted = e.binary("Greater", targets, 0.5, "bool");
+		const best = e.reduce("ReduceMax", e.where(wanted, e.scalar(-FAR, z.type), z), [1]);
+		const worst = e.reduce("ReduceMin", e.where(wanted, z, FAR), [1]);
+		return e.reshape(e.sub(best, worst), [z.dims[0]]);
+	},
+};
+
+/** The graph with the float input `targets` `[N, K]` and the output `loss` `[N]`. Throws `shape` unless logits are `[N, K]`. */
+export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: LossOptions): StaticGraph {
+	const value = graph.values.get(logits);
+	const labels = value?.dims[1];
+	if (value?.dims.length !== 2 || value.type !== "float" || (thresholds && thresholds.length !== labels)) {
+		throw new KintsugiError("shape", {
+			where: `logits '${logits}'`,
+			expected: thresholds ? `float [N, ${thresholds.length}] (one threshold a label)` : "float [N, K]",
+			found: value ? `${value.type} [${value.dims.join(", ")}]` : "no such value",
+			fix: "name the classifier's logits",
+		});
+	}
+	const clear = withFreeNames(graph, ["targets", "loss"], logits);
+	const builder = graphBuilder({ extend: clear, prefix: "loss/" });
+	const made = new Map<string, StaticValue>(clear.values);
+	const e = emitter(builder, made);
+	const targets = { name: builder.input("targets", "float", value.dims), ...value };
+	made.set("targets", value);
+	const result = LOSSES[loss]({ e, z: { name: logits, ...value }, targets, thresholds });
+	const built = builder.build();
+	return {
+		...built,
+		nodes: [...built.nodes, { op: "Identity", domain: "", name: "loss", inputs: [result.name], outputs: ["loss"], attributes: {} }],
+		outputs: [...built.outputs, { name: "loss", type: result.type, dims: result.dims }],
+		values: made.set("loss", { type: result.type, dims: result.dims }),
+	};
+}
+
+export interface LossGradientOptions extends LossOptions {
+	/** Float input with respect to which. */
+	input: string;
+}
+
+/**
+ * A graph with inputs of `graph` plus `targets` `[N, K]` and outputs `loss` `[N]`, `logits` `[N, K]` and `gradient` (dims of `input`):
+ * the gradient of the sum of the losses, so each image's own. One run an attack step.
+ */
+export function lossGradientGraph(graph: StaticGraph, { input, ...options }: LossGradientOptions): Graph {
+	const clear = withFreeNames(graph, ["targets", "loss", "logits", "gradient"], options.logits, input);
+	const only = { ...clear, outputs: clear.outputs.filter((v) => v.name === options.logits) };
+	const whole = vjp(appendLoss(only, options), { of: ["loss"], wrt: [input], cotangents: { loss: "ones" } });
+	const aliases = { loss: "loss", logits: options.logits, gradient: gradientName(input) };
+	const wanted = Object.entries(aliases);
+	const nodes = wanted.filter(([name, source]) => name !== source);
+	return {
+		...whole,
+		nodes: [
+			...whole.nodes,
+			...nodes.map(([name, source]) => ({ op: "Identity", domain: "", name, inputs: [source], outputs: [name], attributes: {} })),
+		],
+		outputs: wanted.map(([name, source]) => {
+			const { type, dims } =
+				source === gradientName(input) ? lookUp(graph, input) : source === "loss" ? loss(graph, options.logits) : lookUp(graph, source);
+			return { name, type, dims };
+		}),
+	};
+}
+
+function lookUp(graph: StaticGraph, name: string): StaticValue {
+	const found = graph.values.get(name);
+	if (found) return found;
+	throw new KintsugiError("autodiff", {
+		where: "loss gradient",
+		expected: "a value of the graph",
+		found: `'${name}'`,
+		fix: `name one of ${graph.inputs.map((v) => v.name).join(", ")}`,
+	});
+}
+
+const loss = (graph: StaticGraph, logits: string): StaticValue => ({ type: "float", dims: lookUp(graph, logits).dims.slice(0, 1) });
+
+/** Renames values that stand in the way of the names this file promises. */
+function withFreeNames(graph: StaticGraph, reserved: readonly string[], ...keep: readonly string[]): StaticGraph {
+	const clash = (name: string) => reserved.includes(name) && !keep.includes(name);
+	const to = (name: string) => (clash(name) ? `model/${name}` : name);
+	const taken = [...graph.values.keys(), ...graph.nodes.map((n) => n.name)];
+	if (!taken.some(clash)) return graph;
+	return { ...rename(graph, to), values: new Map([...graph.values].map(([name, v]) => [to(name), v])) };
+}

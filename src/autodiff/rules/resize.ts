@@ -1,0 +1,62 @@
+/** @file Resize, in every mode, without a single coordinate formula. */
+import { floatTensor } from "../../onnx/builder.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
+import { alongAxis } from "../adjoint.ts";
+import type { Value } from "../emit.ts";
+import { axisOf, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
+
+/**
+ * Resize is linear and separable: out = R_h x R_w^T. The same Resize applied to the identity along one axis yields that axis' matrix
+ * (ONNX Runtime folds it when the graph is opened), and the adjoint multiplies by its transpose.
+ */
+const resizeVjp: Vjp = (c, dy) => {
+	const { e } = c;
+	const x = c.x();
+	if (c.text("coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize") {
+		throw c.unsupported("tf_crop_and_resize", "use Slice and a plain Resize");
+	}
+	const listed = c.ints("axes")?.map((a) => axisOf(a, x.dims.length)) ?? x.dims.map((_, i) => i);
+	const scales = c.inputs[2] && sizeOf(c.inputs[2].dims) > 0 ? c.known(2, "scales") : undefined;
+	return [
+		x.dims.reduce<Value>((value, size, axis) => {
+			const made = dy.dims[axis];
+			const scale = scales?.[listed.indexOf(axis)];
+			if (!listed.includes(axis) || (made === size && (scale ?? 1) === 1)) return value;
+			const factor = made / size;
+			if (repeats(c) && Number.isInteger(factor)) return sumRuns(c, value, axis, size, factor);
+			return alongAxis(e, value, axis, probe(c, size, made, scale));
+		}, dy),
+	];
+};
+
+/** True if an integer enlargement repeats each element: the usual nearest-neighbour upsampling. */
+function repeats(c: RuleContext): boolean {
+	const transformation = c.text("coordinate_transformation_mode", "half_pixel");
+	const rounding = c.text("nearest_mode", "round_prefer_floor");
+	const usual =
+		(transformation === "asymmetric" && rounding === "floor") || (transformation === "half_pixel" && rounding.startsWith("round_prefer"));
+	return c.text("mode", "nearest") === "nearest" && usual;
+}
+
+function sumRuns({ e }: RuleContext, x: Value, axis: number, size: number, factor: number): Value {
+	const split = [...x.dims.slice(0, axis), size, factor, ...x.dims.slice(axis + 1)];
+	const summed = e.reduce("ReduceSum", e.reshape(x, split), [axis + 1]);
+	return e.reshape(
+		summed,
+		x.dims.map((d, i) => (i === axis ? size : d)),
+	);
+}
+
+/** R^T [size, made]: row i is the response to a unit at position i. */
+function probe(c: RuleContext, size: number, made: number, scale: number | undefined): Value {
+	const { e } = c;
+	const identity = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+	const { axes: _axes, keep_aspect_ratio_policy: _policy, ...attributes } = c.node.attributes;
+	const inputs: (Value | undefined)[] = [e.cast(e.constant(floatTensor(identity, [1, size, size, 1])), c.x().type), undefined];
+	if (scale === undefined) inputs.push(undefined, e.ints([1, size, made, 1]));
+	else inputs.push(e.constant(floatTensor([1, 1, scale, 1], [4])));
+	const rows = e.op("Resize", inputs, [1, size, made, 1], { attributes });
+	return e.reshape(rows, [size, made]);
+}
+
+export const resize = { Resize: { vjp: resizeVjp, stop: [1, 2, 3] } } satisfies RuleFamily;
