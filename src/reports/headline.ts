@@ -1,0 +1,58 @@
+/** @file What a run measured, and what it does not show, in plain sentences. */
+import type { Estimate, PurifiedSummary, Summary } from "../experiments/summary.ts";
+import { attackLabel, epsilonText, percent } from "./format.ts";
+
+const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${percent(low)} to ${percent(high)})`);
+const share = (estimate: Estimate): string => `${percent(estimate.value)}${range(estimate)}`;
+
+const list = (parts: readonly string[]): string =>
+	parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+
+const effect = ({ purifier, panel, recovered }: PurifiedSummary): string => {
+	const back = recovered && recovered.value !== null ? `, ${percent(recovered.value)} of what was lost${range(recovered)}` : "";
+	return `${purifier} brought it to ${share(panel.precisionAt1)}${back}`;
+};
+
+/** Sentences about success, loss, repair and cost; ranges are 95 % intervals. */
+export function headline({ experiment, clean, attacks }: Summary): string[] {
+	const sentences = attacks.length === 0 ? ["Nothing was attacked."] : [];
+	const strongest = attacks.filter(({ successRate }) => successRate.value !== null);
+	if (strongest.length > 0) {
+		const rates = strongest.map((a) => `${a.attack} at epsilon ${epsilonText(a.epsilon)} on ${percent(a.successRate.value)}`);
+		sentences.push(`Out of ${experiment.images - experiment.failed} images, the static attacks succeeded: ${list(rates)}.`);
+	}
+	for (const attack of attacks.filter(({ purified, adversarial }) => purified.length > 0 && adversarial.precisionAt1.value !== null)) {
+		sentences.push(
+			`Under ${attackLabel(attack)} the share of images whose top label is true went from ${share(clean.panel.precisionAt1)} to ${share(attack.adversarial.precisionAt1)}; ${list(attack.purified.map(effect))}.`,
+		);
+	}
+	if (clean.purified.length > 0 && clean.panel.precisionAt1.value !== null) {
+		const costs = clean.purified.map(({ purifier, panel }) => `${purifier} ${share(panel.precisionAt1)}`);
+		sentences.push(`On images that nobody attacked, where it is ${share(clean.panel.precisionAt1)} without a defence: ${list(costs)}.`);
+	}
+	return sentences;
+}
+
+/** What a reader must not conclude. */
+export function caveats({ experiment, made, attacks }: Summary): string[] {
+	const out: string[] = [];
+	if (attacks.length > 0) {
+		out.push(
+			"Every attack here is static: it was computed on the classifier alone, by an attacker who did not know the purifier. An adaptive attack, aimed at classifier and purifier together, is stronger. These numbers say nothing about one.",
+		);
+	}
+	if (made.detector) {
+		out.push(
+			"A purifier that paints with the detector's labels as prompts may win by those labels and not by removing the attack. Compare it with the same purifier under an empty and a shuffled prompt before crediting the repair.",
+		);
+	}
+	if (/^mini-/.test(made.classifier.name)) {
+		out.push(
+			"This is a miniature: a small world of drawn scenes and small models, made to run anywhere. It shows how the method behaves, not how well it works on photographs.",
+		);
+	}
+	out.push(
+		`Intervals are 95 % bootstrap intervals over ${experiment.images - experiment.failed} images. They carry the chance of which images were drawn, not the choice of models, options or seed.`,
+	);
+	return out;
+}
