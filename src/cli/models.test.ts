@@ -1,0 +1,38 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { BUNDLED_MODELS } from "../hub/registry.ts";
+import { modelsCommand } from "./models.ts";
+
+let root = "";
+beforeEach(async () => {
+	root = await mkdtemp(join(tmpdir(), "kintsugi-models-"));
+	await mkdir(join(root, "models/mini-clip"), { recursive: true });
+	await writeFile(join(root, "models/mini-clip/weights"), new Uint8Array(2_340_000));
+	const quality = { "mini-clip": { parameters: 1_312_000, on: "500 fresh scenes", measured: { "P@1": 0.9512, mAP: 0.87 } } };
+	await writeFile(join(root, "models/quality.json"), JSON.stringify(quality));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+async function run(...args: string[]): Promise<string> {
+	let out = "";
+	await modelsCommand({ root, write: (text) => (out += text) }).parseAsync(args, { from: "user" });
+	return out;
+}
+
+it("prints one line a model under headings that line up", async () => {
+	const lines = (await run()).trimEnd().split("\n");
+	expect(lines).toHaveLength(1 + BUNDLED_MODELS.length);
+	expect(lines[1]).toMatch(
+		/^mini-clip +zero-shot classification +CLIPModel +1\.3 M +2\.3 MB +Apache-2\.0 +P@1 0\.951, mAP 0\.87 \(500 fresh scenes\)$/,
+	);
+	expect(lines[4]).toMatch(/^mini-ddpm .* - +missing +Apache-2\.0 +not measured$/);
+	for (const line of lines) expect(line.indexOf(line === lines[0] ? "licence" : "Apache-2.0")).toBe(lines[1].indexOf("Apache-2.0"));
+});
+
+it("prints one JSON object with --json", async () => {
+	const { models } = JSON.parse(await run("--json"));
+	expect(models.map((m: { name: string }) => m.name)).toEqual(BUNDLED_MODELS.map(({ name }) => name));
+	expect(models[0]).toMatchObject({ bytes: 2_340_000, quality: { parameters: 1_312_000 }, card: "models/mini-clip/README.md" });
+});
