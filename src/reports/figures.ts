@@ -1,7 +1,7 @@
 /** @file The paper's figures as SVG (Apache ECharts, rendered without a browser); colours are CSS variables of the page. */
 import { type CustomSeriesOption, type CustomSeriesRenderItem, type EChartsOption, init } from "echarts";
 import type { Estimate, Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
-import { attackLabel, epsilonText } from "./format.ts";
+import { attackFamilies, attackLabel, epsilonText } from "./format.ts";
 
 /** CSS variables that the page must define; series take --series-1 .. --series-8. */
 const INK = "var(--ink)";
@@ -82,27 +82,23 @@ const bounds = ({ value, low, high }: Estimate): [number, number] | undefined =>
 
 /** Attack success rate by epsilon: one line for each kind of attack; undefined if nothing was attacked. */
 export function successFigure({ attacks }: Summary): string | undefined {
-	const families = new Map<string, { x: number; rate: Estimate }[]>();
-	for (const { options, epsilon, targeted, successRate } of attacks) {
-		if (successRate.value === null || options.norm === "l2") continue;
-		const family = `${String(options.name).toUpperCase()}${targeted ? " targeted" : ""}, static`;
-		families.set(family, [...(families.get(family) ?? []), { x: epsilon, rate: successRate }]);
-	}
+	const linf = attacks.filter(({ options }) => options.norm !== "l2");
+	const families = attackFamilies(linf);
 	if (families.size === 0) return undefined;
-	const largest = Math.max(...attacks.map(({ epsilon }) => epsilon));
-	const series = [...families].flatMap(([name, points], i) => {
-		const sorted = points.toSorted((a, b) => a.x - b.x);
+	const largest = Math.max(...linf.map(({ epsilon }) => epsilon));
+	const series = [...families].flatMap(([family, members], i) => {
+		const name = `${family}, static`;
 		const colour = seriesColour(i);
-		const spread = sorted.flatMap(({ x, rate }) => {
-			const range = bounds(rate);
-			return range ? [[x, ...range]] : [];
+		const spread = members.flatMap(({ epsilon, successRate }) => {
+			const range = bounds(successRate);
+			return range ? [[epsilon, ...range]] : [];
 		});
 		const symbols = ["circle", "diamond", "triangle", "rect"];
 		return [
 			{
 				name,
 				type: "line" as const,
-				data: sorted.map(({ x, rate }) => [x, rate.value ?? 0]),
+				data: members.map(({ epsilon, successRate }) => [epsilon, successRate.value ?? 0]),
 				symbol: symbols[i % symbols.length],
 				symbolSize: 9,
 				lineStyle: { color: colour, width: 2 },
@@ -113,7 +109,7 @@ export function successFigure({ attacks }: Summary): string | undefined {
 	});
 	const option: EChartsOption = {
 		grid: { left: 64, right: 24, top: 44, bottom: 52 },
-		legend: legend([...families.keys()]),
+		legend: legend([...families.keys()].map((family) => `${family}, static`)),
 		xAxis: {
 			...axisStyle,
 			type: "value",
@@ -121,7 +117,7 @@ export function successFigure({ attacks }: Summary): string | undefined {
 			nameLocation: "middle",
 			nameGap: 32,
 			min: 0,
-			max: Number((largest * 1.1).toPrecision(2)),
+			max: niceCeiling(largest),
 			splitLine: { show: false },
 		},
 		yAxis: shareAxis("attack success rate"),
@@ -129,6 +125,12 @@ export function successFigure({ attacks }: Summary): string | undefined {
 	};
 	return render(option, 720, 360);
 }
+
+/** The next tick above the largest value. */
+const niceCeiling = (largest: number): number => {
+	const step = largest > 0.1 ? 0.05 : largest > 0.02 ? 0.01 : 0.002;
+	return Number((Math.floor(largest / step + 1e-9) * step + step).toFixed(4));
+};
 
 interface Group {
 	name: string;

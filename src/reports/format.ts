@@ -24,6 +24,19 @@ export function epsilonText(epsilon: number): string {
 /** Every result of an attack carries its threat model: "fgsm-0.05 (static)". */
 export const attackLabel = ({ attack, threat }: Pick<AttackSummary, "attack" | "threat">): string => `${attack} (${threat})`;
 
+/** Attacks that differ in epsilon alone, by name ("PGD targeted"), each sorted by epsilon; attacks without a result are left out. */
+export function attackFamilies(attacks: readonly AttackSummary[]): Map<string, AttackSummary[]> {
+	const families = new Map<string, AttackSummary[]>();
+	for (const attack of attacks) {
+		const { options, targeted, successRate } = attack;
+		if (successRate.value === null) continue;
+		const name = `${String(options.name).toUpperCase()}${options.norm === "l2" ? " L2" : ""}${targeted ? " targeted" : ""}`;
+		families.set(name, [...(families.get(name) ?? []), attack]);
+	}
+	for (const members of families.values()) members.sort((a, b) => a.epsilon - b.epsilon);
+	return families;
+}
+
 /** 3.25 -> "3.3 s", 125 -> "2 min 5 s". */
 export function duration(seconds: number): string {
 	if (seconds < 0.95) return `${Math.round(seconds * 1000)} ms`;

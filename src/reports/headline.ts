@@ -1,6 +1,6 @@
 /** @file What a run measured, and what it does not show, in plain sentences. */
-import type { Estimate, PurifiedSummary, Summary } from "../experiments/summary.ts";
-import { attackLabel, epsilonText, percent } from "./format.ts";
+import type { AttackSummary, Estimate, PurifiedSummary, Summary } from "../experiments/summary.ts";
+import { attackFamilies, attackLabel, epsilonText, percent } from "./format.ts";
 
 const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${percent(low)} to ${percent(high)})`);
 const share = (estimate: Estimate): string => `${percent(estimate.value)}${range(estimate)}`;
@@ -13,14 +13,20 @@ const effect = ({ purifier, panel, recovered }: PurifiedSummary): string => {
 	return `${purifier} brought it to ${share(panel.precisionAt1)}${back}`;
 };
 
+/** One clause for each kind of attack, over its epsilons. */
+function families(attacks: readonly AttackSummary[]): string[] {
+	return [...attackFamilies(attacks)].map(([name, members]) => {
+		const each = members.map(({ epsilon, successRate }) => `${percent(successRate.value)} at epsilon ${epsilonText(epsilon)}`);
+		return `${name} ${list(each)}`;
+	});
+}
+
 /** Sentences about success, loss, repair and cost; ranges are 95 % intervals. */
 export function headline({ experiment, clean, attacks }: Summary): string[] {
 	const sentences = attacks.length === 0 ? ["Nothing was attacked."] : [];
-	const strongest = attacks.filter(({ successRate }) => successRate.value !== null);
-	if (strongest.length > 0) {
-		const rates = strongest.map((a) => `${a.attack} at epsilon ${epsilonText(a.epsilon)} on ${percent(a.successRate.value)}`);
-		sentences.push(`Out of ${experiment.images - experiment.failed} images, the static attacks succeeded: ${list(rates)}.`);
-	}
+	const rates = families(attacks);
+	if (rates.length > 0)
+		sentences.push(`On ${experiment.images - experiment.failed} images the static attacks succeeded thus: ${rates.join("; ")}.`);
 	for (const attack of attacks.filter(({ purified, adversarial }) => purified.length > 0 && adversarial.precisionAt1.value !== null)) {
 		sentences.push(
 			`Under ${attackLabel(attack)} the share of images whose top label is true went from ${share(clean.panel.precisionAt1)} to ${share(attack.adversarial.precisionAt1)}; ${list(attack.purified.map(effect))}.`,

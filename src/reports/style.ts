@@ -53,7 +53,7 @@ table { border-collapse: collapse; font: 13px/1.45 var(--plain); font-variant-nu
 caption { text-align: left; font-weight: 600; font-size: 15px; padding-bottom: 8px; }
 th, td { text-align: left; padding: 6px 16px 6px 0; white-space: nowrap; border-bottom: 1px solid var(--rule); vertical-align: top; }
 thead th { font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--ink); }
-tbody tr.first td { border-top: 1px solid var(--muted); }
+td small { display: block; font-size: 11px; color: var(--muted); }
 details { margin-top: 12px; font: 14px/1.5 var(--plain); }
 summary { cursor: pointer; font-weight: 600; }
 pre { font: 12px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; background: var(--card); border: 1px solid var(--rule);

@@ -101,7 +101,8 @@ export function markdownTable({ title, columns, rows }: Table): string {
 }
 
 export function htmlTable({ title, columns, rows }: Table): string {
-	const cells = (tag: string, values: readonly string[]) => values.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("");
+	const range = (text: string) => escapeHtml(text).replace(/^(-?[\d.]+) (\[.*\])$/, "$1<small>$2</small>");
+	const cells = (tag: string, values: readonly string[]) => values.map((value) => `<${tag}>${range(value)}</${tag}>`).join("");
 	const body = rows.map((row) => `<tr>${cells("td", row)}</tr>`).join("\n");
 	return `<div class="table"><table>\n<caption>${escapeHtml(title)}</caption>\n<thead><tr>${cells("th", columns)}</tr></thead>\n<tbody>\n${body}\n</tbody>\n</table></div>`;
 }

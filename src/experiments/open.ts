@@ -1,0 +1,144 @@
+/** @file Opens what an experiment names: images, models, purifiers. */
+import { resolve } from "node:path";
+import { openCoco } from "../datasets/coco.ts";
+import { COCO_CATEGORIES } from "../datasets/coco-categories.ts";
+import type { Dataset, Sample } from "../datasets/dataset.ts";
+import { openImageFolder } from "../datasets/image-folder.ts";
+import { subset } from "../datasets/subset.ts";
+import { multiHot } from "../datasets/targets.ts";
+import { KintsugiError } from "../errors.ts";
+import { BUNDLED_MODELS } from "../hub/registry.ts";
+import { resolveModel } from "../hub/resolve.ts";
+import { type CanvasOptions, toCanvas } from "../image/canvas.ts";
+import { decodeImage } from "../image/decode.ts";
+import type { Classifier } from "../models/classifier.ts";
+import { openClip } from "../models/clip.ts";
+import type { Detector } from "../models/detector.ts";
+import { openDetector } from "../models/detectors/open-detector.ts";
+import { openOnnxClassifier } from "../models/onnx-classifier.ts";
+import { openPurifier } from "../purifiers/registry.ts";
+import type { SessionOptions } from "../runtime/index.ts";
+import type { Experiment } from "./load.ts";
+import type { NamedPurifier, Parts } from "./plan.ts";
+import type { ClassifierFile, DetectorFile } from "./schema.ts";
+
+type Labels = "coco" | readonly string[];
+
+const labelNames = (labels: Labels): readonly string[] => (labels === "coco" ? COCO_CATEGORIES.map(({ name }) => name) : labels);
+
+/** A bundled name stays, a path starts from the experiment file's folder. */
+const reference = (model: string, base: string): string =>
+	BUNDLED_MODELS.some(({ name }) => name === model) ? model : resolve(base, model);
+
+/** The .onnx file or the folder that a name or path stands for. */
+async function locate(model: string, base: string): Promise<string> {
+	const { file, dir } = await resolveModel(reference(model, base));
+	return file ?? dir;
+}
+
+export async function openData({ data, seed, base }: Experiment): Promise<Dataset> {
+	const images = resolve(base, data.images);
+	const dataset =
+		data.coco === undefined ? await openImageFolder({ images }) : await openCoco({ images, annotations: resolve(base, data.coco) });
+	const { count, minObjects, labels } = data;
+	return subset(dataset, { seed, minObjects, labels, ...(count === undefined ? {} : { count }) });
+}
+
+/** Height and width of the canvas, and how pictures are put on it. */
+export function canvasOptions({ data: { canvas } }: Pick<Experiment, "data">): CanvasOptions {
+	const { size, height, width, ...rest } = canvas;
+	return { height: size ?? height ?? 0, width: size ?? width ?? 0, ...rest };
+}
+
+export async function openClassifier(
+	file: ClassifierFile,
+	{ base, canvas, labels, session }: { base: string; canvas: CanvasOptions; labels: readonly string[]; session?: SessionOptions },
+): Promise<Classifier> {
+	const size = { height: canvas.height, width: canvas.width };
+	const path = await locate(file.model, base);
+	if (file.kind === "clip") {
+		const own = file.labels ? labelNames(file.labels) : labels;
+		return openClip({ ...session, folder: path, template: file.template, canvas: size, ...(own.length > 0 ? { labels: own } : {}) });
+	}
+	const { kind: _, labels: names, ...options } = file;
+	return openOnnxClassifier({ ...session, ...options, model: path, labels: labelNames(names), canvas: size });
+}
+
+export async function openDetectorFile(
+	file: DetectorFile,
+	{ base, session }: { base: string; session?: SessionOptions },
+): Promise<Detector> {
+	const path = await locate(file.model, base);
+	if (file.kind === "detr") {
+		const { model: _, ...options } = file;
+		return openDetector({ ...options, path }, session);
+	}
+	const { model: _, labels, ...options } = file;
+	return openDetector({ ...options, path, labels: [...labelNames(labels)] }, session);
+}
+
+/** Opens all parts of an experiment. What was opened before a fault is closed again. */
+export async function openParts(experiment: Experiment, session: SessionOptions = {}): Promise<Parts> {
+	const { base, data } = experiment;
+	const canvas = canvasOptions(experiment);
+	const dataset = await openData(experiment);
+	assertDetector(experiment);
+	const opened: { close(): Promise<void> }[] = [];
+	const keep = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
+		const part = await opening;
+		opened.push(part);
+		return part;
+	};
+	const close = async () => {
+		for (const part of opened) await part.close();
+	};
+	try {
+		const classifier = await keep(openClassifier(experiment.classifier, { base, canvas, labels: dataset.labels, session }));
+		assertTargets(experiment, classifier);
+		const detector = experiment.detector ? await keep(openDetectorFile(experiment.detector, { base, session })) : undefined;
+		const purifiers: NamedPurifier[] = [];
+		for (const { name, spec, purify, regions } of experiment.purifiers) {
+			const purifier = await keep(openPurifier(spec, { resolveModel: (model) => locate(model, base), session }));
+			purifiers.push({ name, purifier, purify, regions });
+		}
+		return {
+			dataset,
+			canvas: {
+				options: { ...canvas, maxMegapixels: data.maxMegapixels },
+				load: async (bytes, path) => toCanvas(await decodeImage(bytes, { name: path, maxPixels: data.maxMegapixels * 1e6 }), canvas),
+			},
+			classifier,
+			truth: (sample: Sample) => (sample.annotations ? multiHot(sample, classifier.labels) : undefined),
+			attacks: experiment.attacks,
+			detector,
+			purifiers,
+			close,
+		};
+	} catch (error) {
+		await close();
+		throw error;
+	}
+}
+
+function assertDetector({ detector, purifiers }: Experiment): void {
+	const needy = purifiers.find(({ spec }) => spec.name === "segmentation-guided" || (spec.name === "ddpm" && spec.region === "boxes"));
+	if (!needy || detector) return;
+	throw new KintsugiError("config", {
+		where: `purifier ${needy.name}`,
+		expected: "a detector that finds the regions it repaints",
+		found: "none",
+		fix: "add `detector` to the experiment",
+	});
+}
+
+function assertTargets({ attacks }: Experiment, { labels, name: classifier }: Classifier): void {
+	for (const { name, spec } of attacks) {
+		if (typeof spec.target !== "object" || labels.includes(spec.target.label)) continue;
+		throw new KintsugiError("config", {
+			where: `target of ${name}`,
+			expected: `a label of ${classifier} (${labels.join(", ")})`,
+			found: spec.target.label,
+			fix: "name one of these labels",
+		});
+	}
+}
