@@ -68,8 +68,8 @@ export async function openPrepared(graph: Graph, options: SessionOptions, write:
 			executionMode: "sequential",
 			intraOpNumThreads: threads,
 			interOpNumThreads: 1,
-			// 3 = errors: ORT warns of every initializer that folding leaves unused.
-			logSeverityLevel: 3,
+			// 4 = fatal: what fails is thrown, and what is only a warning is about ORT's own folding.
+			logSeverityLevel: 4,
 			externalData,
 			...(saveOptimized === undefined ? {} : { optimizedModelFilePath: saveOptimized }),
 			extra: { session: { model_external_initializers_file_folder_path: root() } },

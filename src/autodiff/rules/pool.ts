@@ -4,10 +4,24 @@ import { sizeOf } from "../../tensor/tensor.ts";
 import type { RuleContext, RuleFamily, Vjp } from "../rule.ts";
 import { extent, type Window, windowOf } from "../window.ts";
 
+/**
+ * ONNX before opset 22 counts a last window that starts behind the input and its front padding; the CPU kernel drops it,
+ * so the dims that ONNX Runtime infers for such a node are wrong.
+ */
+function poolWindow(c: RuleContext): Window {
+	const [input, output] = [c.x().dims.slice(2), c.y.dims.slice(2)];
+	const win = windowOf(c, c.ints("kernel_shape") ?? [], input, output);
+	if (output.some((n, i) => (n - 1) * win.strides[i] >= input[i] + win.before[i])) {
+		throw c.unsupported("ceil_mode with a last window outside the input", "export it with ceil_mode=False");
+	}
+	return win;
+}
+
 /** The Indices output addresses the flattened input; overlapping windows add up (MaxUnpool would overwrite). */
 const maxPool: Vjp = (c, dy) => {
 	const { e } = c;
 	const x = c.x();
+	poolWindow(c);
 	if (c.int("storage_order", 0) !== 0) throw c.unsupported("storage_order 1", "export it with storage_order 0");
 	const size = [sizeOf(x.dims)];
 	const indices = e.reshape(c.extra(1, { type: "int64", dims: dy.dims }), [sizeOf(dy.dims)]);
@@ -35,7 +49,7 @@ const averagePool: Vjp = (c, dy) => {
 	const x = c.x();
 	const spatial = x.dims.slice(2);
 	const out = dy.dims.slice(2);
-	const win = windowOf(c, c.ints("kernel_shape") ?? [], spatial, out);
+	const win = poolWindow(c);
 	const perAxis = spatial.map((size, i) => counts(win, i, size, out[i], c.int("count_include_pad", 0) === 1));
 	const share = out.reduce<number[]>((all, _, axis) => all.flatMap((s) => perAxis[axis].map((n) => s / n)), [1]);
 	const scaled = e.mul(dy, e.cast(e.constant(floatTensor(share, [1, 1, ...out])), dy.type));

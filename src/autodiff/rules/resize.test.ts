@@ -1,0 +1,44 @@
+import { describe, it } from "vitest";
+import { checkRule, floats, ints, x } from "../../../test/support/check-rule.ts";
+import { type AttributeInput, float } from "../../onnx/index.ts";
+
+const to = (...sizes: number[]) => [undefined, undefined, ints(...sizes)];
+
+const MODES: [string, Record<string, AttributeInput>][] = [
+	["linear", { mode: "linear" }],
+	["linear, aligned corners", { mode: "linear", coordinate_transformation_mode: "align_corners" }],
+	["linear, pytorch_half_pixel", { mode: "linear", coordinate_transformation_mode: "pytorch_half_pixel" }],
+	["linear, asymmetric", { mode: "linear", coordinate_transformation_mode: "asymmetric" }],
+	["linear, antialiased", { mode: "linear", antialias: 1 }],
+	["cubic", { mode: "cubic" }],
+	["cubic as Pillow", { mode: "cubic", antialias: 1, exclude_outside: 1, cubic_coeff_a: float(-0.5) }],
+	["nearest", { mode: "nearest" }],
+	["nearest, ceil", { mode: "nearest", nearest_mode: "ceil", coordinate_transformation_mode: "asymmetric" }],
+];
+
+describe("Resize", () => {
+	it.each(MODES)("%s, to sizes", async (_, attributes) => {
+		await checkRule({ op: "Resize", inputs: [x(2, 3, 9, 7), ...to(2, 3, 4, 11)], attributes, linear: true });
+		await checkRule({ op: "Resize", inputs: [x(1, 2, 5, 6), ...to(1, 2, 5, 3)], attributes, linear: true });
+	});
+
+	it.each(MODES)("%s, by scales that do not divide", (_, attributes) =>
+		checkRule({ op: "Resize", inputs: [x(1, 2, 5, 8), undefined, floats([1, 1, 1.7, 0.6])], attributes, linear: true }),
+	);
+
+	it("nearest, enlarged by whole numbers, in the form of PyTorch", () =>
+		checkRule({
+			op: "Resize",
+			inputs: [x(2, 3, 4, 5), undefined, floats([1, 1, 2, 3])],
+			attributes: { mode: "nearest", nearest_mode: "floor", coordinate_transformation_mode: "asymmetric" },
+			linear: true,
+		}));
+
+	it("of the last two axes only", () =>
+		checkRule({
+			op: "Resize",
+			inputs: [x(1, 2, 6, 6), undefined, undefined, ints(3, 4)],
+			attributes: { mode: "linear", axes: [2, 3] },
+			linear: true,
+		}));
+});

@@ -1,0 +1,85 @@
+/** @file Checks the rule of one operator against numerical derivatives of that operator in ONNX Runtime. */
+import { expect } from "vitest";
+import { checkVjp, vjp } from "../../src/autodiff/index.ts";
+import { type AttributeInput, type ConstantTensor, constantOf, graphBuilder, infer, int64Tensor } from "../../src/onnx/index.ts";
+import { openSession, shapeRuntime } from "../../src/runtime/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import { sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+
+/** How inputs are drawn: standard normals; |normal| + 0.5; or multiples of 0.1 in random order, so that no two are near each other. */
+export type Sample = "normal" | "positive" | "distinct";
+
+/** Dims of a differentiated float input, a constant, a list of int64, or undefined for an input that is left out. */
+export type Operand =
+	| { dims: readonly number[] }
+	| { ints: readonly number[]; dims?: readonly number[] }
+	| { constant: Tensor }
+	| undefined;
+
+export interface RuleCase {
+	op: string;
+	inputs: readonly Operand[];
+	attributes?: Record<string, AttributeInput>;
+	domain?: string;
+	opset?: number;
+	/** Number of outputs of the node, and which of them is differentiated. */
+	outputs?: number;
+	of?: number;
+	sample?: Sample;
+	/** Linear in each input: compared exactly (the adjoint identity). */
+	linear?: boolean;
+	step?: number;
+	tolerance?: number;
+	seed?: number;
+}
+
+export const x = (...dims: number[]): Operand => ({ dims });
+export const ints = (...values: number[]): Operand => ({ ints: values });
+export const floats = (values: readonly number[], dims: readonly number[] = [values.length]): Operand => ({
+	constant: tensor(Float32Array.from(values), dims),
+});
+
+export function draw(sample: Sample, dims: readonly number[], ...key: (string | number)[]): Tensor {
+	const n = sizeOf(dims);
+	const r = random("rule", ...key);
+	if (sample === "normal") return tensor(r.normals(n), dims);
+	if (sample === "positive")
+		return tensor(
+			r.normals(n).map((v) => Math.abs(v) + 0.5),
+			dims,
+		);
+	const grid = Array.from({ length: n }, (_, i) => 0.1 * (i - n / 2) + 0.05);
+	return tensor(Float32Array.from(r.shuffled(grid)), dims);
+}
+
+const constantTensor = (operand: Exclude<Operand, undefined | { dims: readonly number[]; ints?: undefined }>): ConstantTensor =>
+	"constant" in operand ? constantOf(operand.constant) : int64Tensor(operand.ints, operand.dims ?? [operand.ints.length]);
+
+/** Fails unless the rule agrees with the central difference for every float input. Returns the dims of the output. */
+export async function checkRule(c: RuleCase): Promise<void> {
+	const { op, inputs, attributes = {}, domain = "", opset = 20, outputs = 1, of = 0, sample = "normal", linear = false, seed = 0 } = c;
+	const { step = linear ? 1 : 2e-3, tolerance = linear ? 2e-5 : 4e-3 } = c;
+	const b = graphBuilder({ opset });
+	const feeds: Record<string, Tensor> = {};
+	const names = inputs.map((operand, i) => {
+		if (!operand) return "";
+		if ("ints" in operand || "constant" in operand) return b.constant(constantTensor(operand), `c${i}`);
+		feeds[`x${i}`] = draw(sample, operand.dims, seed, i);
+		return b.input(`x${i}`, "float", operand.dims);
+	});
+	const made = b.ops(op, names, outputs, attributes, { name: "y", domain });
+	b.output(made[of], "float", []);
+	const graph = await infer(b.build(), shapeRuntime);
+	const gradient = vjp(graph, { of: [made[of]], wrt: Object.keys(feeds) });
+	const session = await openSession(gradient);
+	try {
+		for (const wrt of Object.keys(feeds)) {
+			const result = await checkVjp(gradient, (f) => session.run(f), { of: made[of], wrt, feeds, step, seed });
+			const label = `${op}, ${wrt}, ${JSON.stringify({ inputs, attributes })}: ${result.analytic} against ${result.numeric}`;
+			expect(Number.isFinite(result.analytic), label).toBe(true);
+			expect(result.error, label).toBeLessThan(tolerance);
+		}
+	} finally {
+		await session.close();
+	}
+}
