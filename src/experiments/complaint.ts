@@ -19,15 +19,18 @@ export interface Complaint extends Omit<ErrorParts, "where"> {
 	path: Path;
 }
 
-/** Number of single-character insertions, deletions and substitutions between two words. */
+/** Number of insertions, deletions, substitutions and swaps of neighbours between two words. */
 export function editDistance(a: string, b: string): number {
-	let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+	const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
 	for (let i = 1; i <= a.length; i++) {
-		const next = [i];
-		for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
-		row = next;
+		const row = [i];
+		for (let j = 1; j <= b.length; j++) {
+			const swap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? rows[i - 2][j - 2] + 1 : Number.POSITIVE_INFINITY;
+			row.push(Math.min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1), swap));
+		}
+		rows.push(row);
 	}
-	return row[b.length];
+	return rows[a.length][b.length];
 }
 
 /** The candidate that was most likely meant; undefined if none is near. */

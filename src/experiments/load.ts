@@ -51,7 +51,9 @@ export function parseExperiment(text: string, { file }: { file: string }): Exper
 	const value: unknown = document.toJS() ?? {};
 	const result = experimentSchema.safeParse(value);
 	if (!result.success) {
-		const { path, ...parts } = explain(result.error.issues[0], value, experimentKeys() as KeySchema);
+		const { issues } = result.error;
+		const first = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
+		const { path, ...parts } = explain(first, value, experimentKeys() as KeySchema);
 		throw new KintsugiError("config", { where: place(path), ...parts });
 	}
 	return settle(result.data, dirname(resolve(file)), place);
@@ -80,7 +82,7 @@ function settle(file: ExperimentFile, base: string, place: Place): Experiment {
 	assertUnique(attacks, place);
 	const names = attacks.map(({ name }) => name);
 	const images = [CLEAN, ...names];
-	const purifiers = file.purifiers.flatMap(({ own, rest }, i) => {
+	const purifiers = file.purifiers.flatMap(({ own, rest, given }, i) => {
 		if (rest.name === "none") return [];
 		for (const wanted of own.purify ?? []) {
 			if (images.includes(wanted)) continue;
@@ -92,7 +94,7 @@ function settle(file: ExperimentFile, base: string, place: Place): Experiment {
 				fix: near ? `write "${near}" instead` : "name an attack of this file",
 			});
 		}
-		const regions = regionsSchema.parse({ ...file.regions, ...own.regions });
+		const regions = regionsSchema.parse({ ...file.regions, ...(given.regions as object) });
 		return [{ name: own.as ?? rest.name, spec: rest, purify: own.purify ?? images, regions, at: ["purifiers", i] }];
 	});
 	assertUnique(purifiers, place);

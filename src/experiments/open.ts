@@ -98,7 +98,7 @@ export async function openParts(experiment: Experiment, session: SessionOptions 
 		const detector = experiment.detector ? await keep(openDetectorFile(experiment.detector, { base, session })) : undefined;
 		const purifiers: NamedPurifier[] = [];
 		for (const { name, spec, purify, regions } of experiment.purifiers) {
-			const purifier = await keep(openPurifier(spec, { resolveModel: (model) => locate(model, base), session }));
+			const purifier = await keep(openPurifier(spec, { resolveModel: (model) => resolveModel(reference(model, base)), session }));
 			purifiers.push({ name, purifier, purify, regions });
 		}
 		return {

@@ -5,7 +5,7 @@ import { detectorSchema } from "../models/detectors/open-detector.ts";
 import { onnxClassifierSchema } from "../models/onnx-classifier.ts";
 import { purifierSchema } from "../purifiers/registry.ts";
 import { regionsSchema } from "../regions/regions.ts";
-import { CLEAN, NO_PURIFIER } from "./records.ts";
+import { CLEAN } from "./records.ts";
 
 const whole = z.int().nonnegative();
 const count = z.int().positive();
@@ -67,16 +67,18 @@ const purifierFields = {
 	regions: regionsSchema.partial().optional().describe("region options that differ from the experiment's for this purifier"),
 };
 
-/** Checks the members of `fields` and hands the rest to `inner`. */
+/** Checks the members of `fields` and hands the rest to `inner`; `given` is what was written, without defaults. */
 function beside<F extends z.ZodRawShape, S extends z.ZodType>(fields: F, inner: S) {
 	const own = z.object(fields);
-	return z.record(z.string(), z.unknown()).transform((given, context): { own: z.output<typeof own>; rest: z.output<S> } => {
-		const rest = Object.fromEntries(Object.entries(given).filter(([key]) => !Object.hasOwn(fields, key)));
-		const [outer, nested] = [own.safeParse(given), inner.safeParse(rest)];
-		for (const { error } of [outer, nested])
-			for (const issue of error?.issues ?? []) context.issues.push({ ...issue, input: given } as never);
-		return outer.success && nested.success ? { own: outer.data, rest: nested.data } : z.NEVER;
-	});
+	return z
+		.record(z.string(), z.unknown())
+		.transform((given, context): { own: z.output<typeof own>; rest: z.output<S>; given: Readonly<Record<string, unknown>> } => {
+			const rest = Object.fromEntries(Object.entries(given).filter(([key]) => !Object.hasOwn(fields, key)));
+			const [outer, nested] = [own.safeParse(given), inner.safeParse(rest)];
+			for (const { error } of [outer, nested])
+				for (const issue of error?.issues ?? []) context.issues.push({ ...issue, input: given } as never);
+			return outer.success && nested.success ? { own: outer.data, rest: nested.data, given } : z.NEVER;
+		});
 }
 
 const shape = {
@@ -118,9 +120,6 @@ export function experimentKeys(): object {
 		properties: { ...properties, attacks: withOwn(attackFields, attackSweepSchema), purifiers: withOwn(purifierFields, purifierSchema) },
 	};
 }
-
-/** Attack names that are taken. */
-export const RESERVED = [CLEAN, NO_PURIFIER];
 
 /** "pgd-8/255-targeted": the attack, what bounds it, and whether it is targeted. */
 export function attackName(spec: AttackSpec): string {
