@@ -1,0 +1,118 @@
+/** @file Strength of the attacks on the two classifiers that need no download: `npx tsx bench/attacks.ts scenes|coco [images]`. */
+import { join } from "node:path";
+import { type AttackResult, runAttack } from "../src/attacks/attack.ts";
+import { type AttackSpecInput, attackSchema, createAttack, describeAttack } from "../src/attacks/schema.ts";
+import { openCoco } from "../src/datasets/coco.ts";
+import { COCO_CATEGORIES } from "../src/datasets/coco-categories.ts";
+import { multiHot } from "../src/datasets/targets.ts";
+import { type CanvasOptions, toCanvas } from "../src/image/canvas.ts";
+import { decodeImage } from "../src/image/decode.ts";
+import type { Classifier } from "../src/models/classifier.ts";
+import { openClip } from "../src/models/clip.ts";
+import { openOnnxClassifier } from "../src/models/onnx-classifier.ts";
+import { row, stack, type Tensor, tensor } from "../src/tensor/tensor.ts";
+
+const root = join(import.meta.dirname, "..");
+
+interface Task {
+	classifier: Classifier;
+	data: { images: string; annotations: string };
+	canvas: CanvasOptions;
+}
+
+async function scenes(): Promise<Task> {
+	const canvas = { height: 64, width: 64 };
+	const data = { images: join(root, "data/scenes/val"), annotations: join(root, "data/scenes/annotations/instances_val.json") };
+	return { classifier: await openClip({ folder: join(root, "models/mini-clip"), canvas }), data, canvas };
+}
+
+async function coco(): Promise<Task> {
+	const shared = join(root, "../shared");
+	const canvas = { height: 416, width: 416 };
+	const classifier = await openOnnxClassifier({
+		model: join(shared, "models/yolox_nano.onnx"),
+		labels: COCO_CATEGORIES.map((c) => c.name),
+		scores: { kind: "max-over-rows", output: "output", objectness: 4, classes: [5, 85] },
+		preprocessing: { channels: "bgr", scale: 255 },
+		canvas,
+		threshold: 0.35,
+	});
+	const data = { images: join(shared, "coco/train2017"), annotations: join(shared, "coco/annotations/instances_train2017.json") };
+	return { classifier, data, canvas: { ...canvas, policy: "letterbox", align: "start", filter: "bilinear" } };
+}
+
+/** Precision of the top label, and precision and recall of the labels above their thresholds. */
+function quality(logits: Tensor, truth: Tensor, thresholds: Float32Array): string {
+	const [n, labels] = logits.dims;
+	let top = 0;
+	let found = 0;
+	let right = 0;
+	let present = 0;
+	for (let i = 0; i < n; i++) {
+		const z = row(logits, i).data;
+		const t = row(truth, i).data;
+		top += t[z.indexOf(Math.max(...z))];
+		for (let k = 0; k < labels; k++) {
+			present += t[k];
+			if (z[k] > thresholds[k]) {
+				found++;
+				right += t[k];
+			}
+		}
+	}
+	return `P@1 ${(top / n).toFixed(3)}, precision ${(right / Math.max(1, found)).toFixed(3)}, recall ${(right / present).toFixed(3)}`;
+}
+
+const CHUNK = 32;
+
+/** Attacks chunk by chunk, so that large canvases fit into memory; the result is the same. */
+async function attackAll(
+	spec: AttackSpecInput,
+	{ classifier }: Task,
+	images: readonly Tensor[],
+	truth: readonly Tensor[],
+	ids: readonly string[],
+) {
+	const results: AttackResult[] = [];
+	for (let from = 0; from < images.length; from += CHUNK) {
+		const part = <T>(items: readonly T[]) => items.slice(from, from + CHUNK);
+		const input = { images: stack(part(images)), truth: stack(part(truth)), ids: part(ids), seed: 1 };
+		results.push(await runAttack(createAttack(spec), classifier, input));
+	}
+	const outcomes = results.flatMap((r) => r.outcomes);
+	const logits = tensor(Float32Array.from(results.flatMap((r) => [...r.logits.data])), [images.length, classifier.labels.length]);
+	return { outcomes, logits };
+}
+
+const attacks: AttackSpecInput[] = [
+	...[0.05, 0.1, 0.15, 0.2].map((epsilon): AttackSpecInput => ({ name: "fgsm", epsilon })),
+	...[0.05, 0.2].map((epsilon): AttackSpecInput => ({ name: "noise", epsilon })),
+	{ name: "pgd" },
+	{ name: "pgd", target: "random" },
+	{ name: "pgd", epsilon: "8/255", stepSize: "2/255", steps: 10 },
+	{ name: "pgd", epsilon: "8/255", stepSize: "2/255", steps: 10, loss: "bce", labels: "all-true", criterion: "any-true-label-lost" },
+];
+
+const [which = "scenes", limit = "200"] = process.argv.slice(2);
+const task = await (which === "coco" ? coco() : scenes());
+const dataset = await openCoco(task.data);
+const samples = dataset.samples.slice(0, Number(limit));
+const images = await Promise.all(samples.map(async (s) => toCanvas(await decodeImage(s.path), task.canvas).canvas));
+const truth = samples.map((s) => tensor(multiHot(s, task.classifier.labels), [task.classifier.labels.length]));
+const ids = samples.map((s) => s.id);
+const { thresholds } = task.classifier;
+console.log(`${task.classifier.name}, ${samples.length} images of ${dataset.name}`);
+console.log(`clean: ${quality(await task.classifier.predict(stack(images)), stack(truth), thresholds)}`);
+for (const spec of attacks) {
+	const start = performance.now();
+	const { outcomes, logits } = await attackAll(spec, task, images, truth, ids);
+	const share = (count: number) => `${((100 * count) / outcomes.length).toFixed(1)} %`;
+	const success = outcomes.filter((o) => o.success).length;
+	const before = outcomes.filter((o) => o.successBeforeRounding).length;
+	const zero = outcomes.filter((o) => o.zeroGradient).length;
+	console.log(
+		`${describeAttack(attackSchema.parse(spec))}\n  ASR ${share(success)} (before rounding ${share(before)}), ${quality(logits, stack(truth), thresholds)}, ` +
+			`zero gradients ${zero}, ${((performance.now() - start) / 1000).toFixed(1)} s`,
+	);
+}
+await task.classifier.close();

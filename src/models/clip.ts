@@ -1,0 +1,123 @@
+/** @file CLIP as a zero-shot classifier, from a folder in the Hub's ONNX layout. */
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { KintsugiError } from "../errors.ts";
+import { constantOf, type Graph, graphBuilder } from "../onnx/index.ts";
+import { readModelFile, type SessionOptions } from "../runtime/index.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { tensor } from "../tensor/tensor.ts";
+import type { Classifier } from "./classifier.ts";
+import { embedTexts } from "./clip-text.ts";
+import { hashData, hashFile } from "./fingerprint.ts";
+import { graphClassifier } from "./graph-classifier.ts";
+import { readModelJson, readPreprocessing } from "./hub-folder.ts";
+import { fromCanvas } from "./preprocessing.ts";
+import { LOGITS } from "./scores.ts";
+import { openTokenizer } from "./tokenizer.ts";
+
+export interface ClipOptions extends SessionOptions {
+	/** Folder with config.json, preprocessor_config.json, tokenizer files, onnx/vision_model.onnx and onnx/text_model.onnx. */
+	folder: string;
+	/** Default: the labels of thresholds.json. */
+	labels?: readonly string[];
+	/** `{label}` is replaced. */
+	template?: string;
+	canvas: { readonly height: number; readonly width: number };
+	/** Logits above which labels count as present; default: thresholds.json, else `DEFAULT_COSINE` for every label. */
+	thresholds?: Readonly<Record<string, number>>;
+	/** Images a run; default 8. */
+	batch?: number;
+}
+
+const config = z.object({ logit_scale: z.number().default(100), logit_bias: z.number().default(0) });
+const thresholdsFile = z.record(z.string(), z.number());
+
+/** Where nothing is calibrated, a label counts as present above this cosine: a rough value for OpenAI's CLIP. */
+export const DEFAULT_COSINE = 0.25;
+
+const TEMPLATE = "a photo of a {label}";
+
+/** The graph with `LOGITS` = scale * cosine(image, text) + bias in place of its outputs; `texts` are unit vectors `[K, D]`. */
+export function withTexts(graph: Graph, texts: Tensor, { scale, bias }: { scale: number; bias: number }): Graph {
+	const names = graph.outputs.map((v) => v.name);
+	const output = ["image_embeds", "image_features", "pooler_output"].find((known) => names.includes(known));
+	if (!output) {
+		throw new KintsugiError("model", {
+			where: "CLIP vision model",
+			expected: "an output image_embeds",
+			found: names.join(", "),
+			fix: "use a vision model exported with its projection",
+		});
+	}
+	const [labels, width] = texts.dims;
+	const scaled = Float32Array.from(
+		{ length: texts.data.length },
+		(_, i) => scale * texts.data[(i % labels) * width + Math.floor(i / labels)],
+	);
+	const g = graphBuilder({ extend: { ...graph, outputs: [] }, prefix: "kintsugi/clip/" });
+	const length = g.op("ReduceL2", [output, g.ints([1])], { keepdims: 1 });
+	const unit = g.op("Div", [output, length]);
+	const weights = g.constant(constantOf(tensor(scaled, [width, labels])));
+	const similarity = g.op("MatMul", [unit, weights]);
+	const shifted = g.op("Add", [similarity, g.scalar(bias)]);
+	const built = g.build();
+	const end = { op: "Identity", domain: "", name: LOGITS, inputs: [shifted], outputs: [LOGITS], attributes: {} };
+	return { ...built, nodes: [...built.nodes, end], outputs: [{ name: LOGITS, type: "float", dims: ["batch", labels] }] };
+}
+
+interface LabelsAndThresholds {
+	labels: readonly string[];
+	thresholds: Float32Array;
+}
+
+function resolveLabels({ folder, labels, thresholds }: ClipOptions, fallback: number): LabelsAndThresholds {
+	const file = existsSync(join(folder, "thresholds.json")) ? readModelJson(folder, "thresholds.json", thresholdsFile) : {};
+	const chosen = labels ?? Object.keys(file);
+	if (chosen.length < 2 || new Set(chosen).size !== chosen.length) {
+		throw new KintsugiError("config", {
+			where: "labels of the CLIP classifier",
+			expected: "at least two different labels",
+			found: chosen.length < 2 ? `${chosen.length}` : "a label twice",
+			fix: "give the labels to choose between",
+		});
+	}
+	return { labels: chosen, thresholds: Float32Array.from(chosen, (label) => thresholds?.[label] ?? file[label] ?? fallback) };
+}
+
+/** Opens a zero-shot classifier: the texts are embedded once and become constants of its graph. */
+export async function openClip(options: ClipOptions): Promise<Classifier> {
+	const { folder, labels: _labels, template = TEMPLATE, canvas, thresholds: _thresholds, batch: wanted = 8, ...session } = options;
+	const { logit_scale: scale, logit_bias: bias } = readModelJson(folder, "config.json", config);
+	const { labels, thresholds } = resolveLabels(options, scale * DEFAULT_COSINE + bias);
+	const vision = join(folder, "onnx", "vision_model.onnx");
+	const text = join(folder, "onnx", "text_model.onnx");
+	const tokenizer = await openTokenizer(folder);
+	const prompts = labels.map((label) => template.replaceAll("{label}", label));
+	const texts = await embedTexts(readModelFile(text), tokenizer.encode(prompts), session);
+	const preprocessing = readPreprocessing(folder);
+	const { graph, batch } = fromCanvas(readModelFile(vision), { preprocessing, canvas, batch: wanted });
+	const tokenizerHash = hashFile(join(folder, "tokenizer.json"));
+	return graphClassifier({
+		...session,
+		name: basename(folder),
+		hash: hashData([
+			hashFile(vision),
+			hashFile(text),
+			tokenizerHash,
+			prompts,
+			labels,
+			[...thresholds],
+			scale,
+			bias,
+			preprocessing,
+			canvas,
+			batch,
+		]),
+		graph: withTexts(graph, texts, { scale, bias }),
+		labels,
+		thresholds,
+		canvas,
+		batch,
+	});
+}
