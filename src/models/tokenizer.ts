@@ -8,6 +8,8 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 export interface Tokenizer {
 	/** Length to which every text is padded or cut. */
 	readonly length: number;
+	/** The files that decide the ids. */
+	readonly files: readonly string[];
 	/** Token ids `[N, length]`, padded with the padding token; long texts are cut and keep their last (end) token. */
 	encode(texts: readonly string[]): Tensor<"int64">;
 }
@@ -67,6 +69,7 @@ export async function openTokenizer(folder: string, options: TokenizerOptions = 
 	};
 	return {
 		length,
+		files: [join(folder, "tokenizer.json"), join(folder, "tokenizer_config.json")],
 		encode: (texts) => tensor(BigInt64Array.from(texts.flatMap(padded), BigInt), [texts.length, length], "int64"),
 	};
 }

@@ -19,7 +19,7 @@ export interface Autoencoder {
 	readonly latentChannels: number;
 	/** How many times smaller the latents are than the image. */
 	readonly scale: number;
-	/** Weight files, for hashing. */
+	/** Every file that decides the outputs. */
 	readonly files: readonly string[];
 	/** `[N, 3, H, W]` in [-1, 1] -> latents `[N, C, H / scale, W / scale]`, times the scaling factor. */
 	encode(images: Tensor): Promise<Tensor>;
@@ -76,7 +76,7 @@ export async function openAutoencoder(folder: string, options: SessionOptions = 
 	return {
 		latentChannels: model.latentChannels,
 		scale: model.scale,
-		files: weights.files,
+		files: [where, ...weights.files],
 		async encode(images) {
 			const [batch, , height, width] = images.dims;
 			if (height % model.scale !== 0 || width % model.scale !== 0) {

@@ -13,7 +13,7 @@ export interface Denoiser {
 	readonly inChannels: number;
 	/** Channels of a text's hidden states; 0 for unconditional networks. */
 	readonly contextChannels: number;
-	/** Weight files, for hashing. */
+	/** Every file that decides the outputs. */
 	readonly files: readonly string[];
 	/** Sample `[N, C, H, W]` at timestep `t` (one for the whole batch), texts `[N, tokens, channels]` -> `[N, out, H, W]`. */
 	predict(sample: Tensor, t: number, states?: Tensor): Promise<Tensor>;
@@ -34,7 +34,7 @@ export async function openUNet2DCondition(folder: string, options: SessionOption
 	return {
 		inChannels: config.in_channels,
 		contextChannels: config.cross_attention_dim,
-		files: weights.files,
+		files: [where, ...weights.files],
 		async predict(sample, t, states) {
 			const [batch, , height, width] = sample.dims;
 			const session = await sessions.at({ batch, height, width, tokens: states?.dims[1] ?? 0 });
@@ -57,7 +57,7 @@ export async function openUNet2D(folder: string, options: SessionOptions = {}): 
 	return {
 		inChannels: config.in_channels,
 		contextChannels: 0,
-		files: weights.files,
+		files: [where, ...weights.files],
 		async predict(sample, t) {
 			const [batch, , height, width] = sample.dims;
 			const session = await sessions.at({ batch, height, width });

@@ -13,7 +13,7 @@ export interface TextEncoder {
 	readonly tokens: number;
 	/** Channels of the hidden states. */
 	readonly channels: number;
-	/** Weight files, for hashing. */
+	/** Every file that decides the outputs. */
 	readonly files: readonly string[];
 	/** Hidden states `[tokens, channels]` of a prompt; computed once for each prompt. */
 	encode(prompt: string): Promise<Tensor>;
@@ -45,7 +45,7 @@ export async function openTextEncoder(folder: string, tokenizerFolder: string, o
 	return {
 		tokens: tokenizer.length,
 		channels: config.hidden_size,
-		files: weights.files,
+		files: [where, ...weights.files, ...tokenizer.files],
 		encode(prompt) {
 			const state = states.get(prompt) ?? encode(prompt);
 			states.set(prompt, state);

@@ -2,8 +2,8 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
+import { type HashMemo, hashFiles } from "../../hub/hash.ts";
 import { openUNet2D } from "../../models/diffusers/denoiser.ts";
-import { folderHash } from "../../models/diffusers/pipeline-folder.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
 import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFactory } from "../../schedulers/scheduler.ts";
 import type { Random } from "../../tensor/random.ts";
@@ -42,6 +42,8 @@ export interface DdpmPipeline {
 
 export interface DdpmPipelineOptions extends SessionOptions {
 	batch?: number;
+	/** Hashes that are known already. */
+	hashing?: { memo?: HashMemo };
 }
 
 const CLASSES: Readonly<Record<"ddpm" | "ddim", SchedulerName>> = { ddpm: "DDPMScheduler", ddim: "DDIMScheduler" };
@@ -58,13 +60,16 @@ export function timestepsBelow(t: number, steps: number): number[] {
 }
 
 /** Opens a diffusers folder with a UNet2DModel: `unet` and `scheduler` inside it, or both files side by side as in google/ddpm-*. */
-export async function openDdpmPipeline(folder: string, { batch = 4, ...session }: DdpmPipelineOptions = {}): Promise<DdpmPipeline> {
+export async function openDdpmPipeline(
+	folder: string,
+	{ batch = 4, hashing = {}, ...session }: DdpmPipelineOptions = {},
+): Promise<DdpmPipeline> {
 	const nested = await exists(join(folder, "unet", "config.json"));
 	const [unetFolder, schedulerFolder] = nested ? [join(folder, "unet"), join(folder, "scheduler")] : [folder, folder];
 	const schedulerPath = join(schedulerFolder, "scheduler_config.json");
 	const schedulerJson = await readSchedulerConfig(schedulerPath);
 	const unet = await openUNet2D(unetFolder, session);
-	const hash = await folderHash(folder, nested ? ["unet", "scheduler"] : ["."], (file) => unet.files.includes(file));
+	const hash = await hashFiles([...unet.files, schedulerPath], { base: folder, ...hashing });
 
 	const loop = ({ t = 100, sampler = "ddpm", steps = t }: DenoiseOptions): Scheduler => {
 		const whole = Number.isInteger(t) && Number.isInteger(steps);

@@ -1,9 +1,10 @@
 /** @file Text-guided inpainting in latents, as StableDiffusionInpaintPipeline of diffusers does it with a 9-channel UNet. */
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
+import { type HashMemo, hashFiles } from "../../hub/hash.ts";
 import { AUTOENCODERS, type Autoencoder, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
 import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
-import { componentClasses, folderHash } from "../../models/diffusers/pipeline-folder.ts";
+import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
 import { openTextEncoder, type TextEncoder } from "../../models/diffusers/text-encoder.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
 import { readSchedulerConfig, type Scheduler, schedulerFactory } from "../../schedulers/scheduler.ts";
@@ -50,14 +51,14 @@ export interface InpaintPipeline {
 
 export interface InpaintPipelineOptions extends SessionOptions {
 	batch?: number;
+	/** Hashes that are known already. */
+	hashing?: { memo?: HashMemo };
 }
-
-const PARTS = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] as const;
 
 /** Opens a diffusers folder of an inpainting pipeline. Throws `config` or `model` for what is missing or not supported. */
 export async function openInpaintPipeline(
 	folder: string,
-	{ batch = 4, ...session }: InpaintPipelineOptions = {},
+	{ batch = 4, hashing = {}, ...session }: InpaintPipelineOptions = {},
 ): Promise<InpaintPipeline> {
 	await componentClasses(folder, {
 		unet: ["UNet2DConditionModel"],
@@ -71,8 +72,7 @@ export async function openInpaintPipeline(
 	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), session);
 	requireChannels(join(folder, "unet"), unet.inChannels, 2 * autoencoder.latentChannels + 1);
 	requireChannels(join(folder, "text_encoder"), text.channels, unet.contextChannels);
-	const files = new Set([...unet.files, ...autoencoder.files, ...text.files]);
-	const hash = await folderHash(folder, [".", ...PARTS], (file) => files.has(file));
+	const hash = await hashFiles([...unet.files, ...autoencoder.files, ...text.files, schedulerPath], { base: folder, ...hashing });
 
 	const loop = ({ steps = 20, strength = 1, eta = 0 }: InpaintOptions): Scheduler & { start: number } => {
 		const count = Math.floor(steps * Math.min(strength, 1));

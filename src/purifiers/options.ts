@@ -1,0 +1,23 @@
+/** @file Options of purifiers: reading them, and those that every text-guided purifier has. */
+import { z } from "zod";
+import { KintsugiError } from "../errors.ts";
+
+export const guidedFields = {
+	steps: z.int().positive().default(20).describe("DDIM steps of the whole schedule"),
+	strength: z.number().positive().max(1).describe("1 paints from pure noise; below, from the noised image, with that share of the steps"),
+	guidance: z.number().nonnegative().default(7.5).describe("weight of the prompt (classifier-free guidance); 1 and below: none"),
+	negativePrompt: z.string().default("").describe("what guidance leads away from"),
+	eta: z.number().min(0).max(1).default(0).describe("noise of DDIM's steps: 0 is deterministic"),
+};
+
+/** Options with their defaults; throws `config` with every fault. */
+export function parseOptions<S extends z.ZodType>(schema: S, options: z.input<S>, where: string): z.output<S> {
+	const result = schema.safeParse(options);
+	if (result.success) return result.data;
+	throw new KintsugiError("config", {
+		where,
+		expected: "options of this purifier",
+		found: result.error.issues.map((issue) => [issue.path.join("."), issue.message].filter(Boolean).join(": ")).join("; "),
+		fix: "correct or remove them",
+	});
+}

@@ -1,0 +1,81 @@
+/** @file Purifiers by name, from the plain options of an experiment file or a command line. */
+import { join } from "node:path";
+import { z } from "zod";
+import { type HashMemo, hashFiles } from "../hub/hash.ts";
+import { resolveModel as resolveFromHub } from "../hub/resolve.ts";
+import { openAutoencoder } from "../models/diffusers/autoencoder.ts";
+import type { SessionOptions } from "../runtime/index.ts";
+import { blur, blurSchema } from "./blur.ts";
+import { ddpm, ddpmSchema } from "./ddpm.ts";
+import { jpeg, jpegSchema } from "./jpeg.ts";
+import { naive, naiveSchema } from "./naive.ts";
+import { none, noneSchema } from "./none.ts";
+import { parseOptions } from "./options.ts";
+import { openDdpmPipeline } from "./pipelines/ddpm.ts";
+import { openInpaintPipeline } from "./pipelines/inpaint.ts";
+import type { Purifier } from "./purifier.ts";
+import { segmentationGuided, segmentationGuidedSchema } from "./segmentation-guided.ts";
+import { vae, vaeSchema } from "./vae.ts";
+
+const model = (name: string) => z.string().min(1).default(name).describe("diffusers folder, or the name of a known model");
+const batch = z.int().positive().default(4).describe("images computed together; does not change the result");
+
+/** Options of every purifier, told apart by `name`. */
+export const purifierSchema = z.discriminatedUnion("name", [
+	segmentationGuidedSchema.extend({ name: z.literal("segmentation-guided"), model: model("mini-inpaint"), batch }),
+	naiveSchema.extend({ name: z.literal("naive"), model: model("mini-inpaint"), batch }),
+	ddpmSchema.extend({ name: z.literal("ddpm"), model: model("mini-ddpm"), batch }),
+	vaeSchema.extend({ name: z.literal("vae"), model: model("mini-inpaint") }),
+	jpegSchema.extend({ name: z.literal("jpeg") }),
+	blurSchema.extend({ name: z.literal("blur") }),
+	noneSchema.extend({ name: z.literal("none") }),
+]);
+
+export type PurifierSpec = z.input<typeof purifierSchema>;
+export type PurifierName = PurifierSpec["name"];
+
+/** Names of the purifiers, in the order of the schema. */
+export const PURIFIERS: readonly PurifierName[] = purifierSchema.options.map((option) => option.shape.name.value);
+
+export interface PurifierContext {
+	/** The folder of a model, from its name or a path; by default that of `src/hub`. */
+	resolveModel?: (reference: string) => Promise<{ readonly dir: string }>;
+	session?: SessionOptions;
+	/** Hashes of model files that are known already. */
+	memo?: HashMemo;
+}
+
+/** Opens a purifier with its models; `purifier.close()` closes them. Throws `config` or `model` for models that do not fit. */
+export async function openPurifier(spec: PurifierSpec, context: PurifierContext = {}): Promise<Purifier> {
+	const { memo = new Map(), resolveModel = (reference) => resolveFromHub(reference, { memo }), session = {} } = context;
+	const parsed = parseOptions(purifierSchema, spec, "purifier");
+	const pipelineOptions = { ...session, hashing: { memo } };
+	switch (parsed.name) {
+		case "segmentation-guided": {
+			const { name: _, model: reference, batch: size, ...options } = parsed;
+			const { dir } = await resolveModel(reference);
+			return segmentationGuided(await openInpaintPipeline(dir, { ...pipelineOptions, batch: size }), options);
+		}
+		case "naive": {
+			const { name: _, model: reference, batch: size, ...options } = parsed;
+			const { dir } = await resolveModel(reference);
+			return naive(await openInpaintPipeline(dir, { ...pipelineOptions, batch: size }), options);
+		}
+		case "ddpm": {
+			const { name: _, model: reference, batch: size, ...options } = parsed;
+			const { dir } = await resolveModel(reference);
+			return ddpm(await openDdpmPipeline(dir, { ...pipelineOptions, batch: size }), options);
+		}
+		case "vae": {
+			const { dir } = await resolveModel(parsed.model);
+			const autoencoder = await openAutoencoder(join(dir, "vae"), session);
+			return vae(autoencoder, { modelHash: await hashFiles(autoencoder.files, { base: dir, memo }) });
+		}
+		case "jpeg":
+			return jpeg({ quality: parsed.quality });
+		case "blur":
+			return blur({ sigma: parsed.sigma });
+		case "none":
+			return none();
+	}
+}
