@@ -1,4 +1,4 @@
-/** @file Strength of the attacks on the two classifiers that need no download: `npx tsx bench/attacks.ts scenes|coco [images]`. */
+/** @file Strength of the attacks on the two classifiers that need no download: `npx tsx bench/attacks.ts scenes|coco [images] [name]`. */
 import { join } from "node:path";
 import { type AttackResult, runAttack } from "../src/attacks/attack.ts";
 import { type AttackSpecInput, attackSchema, createAttack, describeAttack } from "../src/attacks/schema.ts";
@@ -93,7 +93,7 @@ const attacks: AttackSpecInput[] = [
 	{ name: "pgd", epsilon: "8/255", stepSize: "2/255", steps: 10, loss: "bce", labels: "all-true", criterion: "any-true-label-lost" },
 ];
 
-const [which = "scenes", limit = "200"] = process.argv.slice(2);
+const [which = "scenes", limit = "200", only = ""] = process.argv.slice(2);
 const task = await (which === "coco" ? coco() : scenes());
 const dataset = await openCoco(task.data);
 const samples = dataset.samples.slice(0, Number(limit));
@@ -103,7 +103,7 @@ const ids = samples.map((s) => s.id);
 const { thresholds } = task.classifier;
 console.log(`${task.classifier.name}, ${samples.length} images of ${dataset.name}`);
 console.log(`clean: ${quality(await task.classifier.predict(stack(images)), stack(truth), thresholds)}`);
-for (const spec of attacks) {
+for (const spec of attacks.filter(({ name }) => name.startsWith(only))) {
 	const start = performance.now();
 	const { outcomes, logits } = await attackAll(spec, task, images, truth, ids);
 	const share = (count: number) => `${((100 * count) / outcomes.length).toFixed(1)} %`;

@@ -15,8 +15,9 @@ export interface AttackOptions {
 	/** Radius of the allowed change in pixels of [0, 1]. */
 	readonly epsilon: number;
 	readonly criterion: CriterionName;
-	readonly loss: LossName;
-	readonly labels: LabelRule;
+	/** Loss and labels of the objective; left out by attacks that have none. */
+	readonly loss?: LossName;
+	readonly labels?: LabelRule;
 	readonly target: "none" | TargetRule;
 }
 
@@ -134,7 +135,7 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 	);
 	const wanted = rows.map((n) => {
 		const target = targets[n];
-		return target === undefined ? lossLabels(options.labels, clean[n], truth[n]) : oneHot(target, labels.length);
+		return target === undefined ? lossLabels(options.labels ?? "predicted", clean[n], truth[n]) : oneHot(target, labels.length);
 	});
 	const fooled = (n: number, logits: Float32Array) => {
 		const target = targets[n];
@@ -142,7 +143,6 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 		return criteria[options.criterion](target === undefined ? judgement : { ...judgement, target });
 	};
 
-	const lossGradient = await classifier.lossGradient(options.loss);
 	const sign = rule === "none" ? 1 : -1;
 	const candidates = await attack.perturb({
 		images,
@@ -155,6 +155,7 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 		async objective(active, points) {
 			input.signal?.throwIfAborted();
 			const wantedRows = stack(active.map((n) => tensor(wanted[n], [labels.length])));
+			const lossGradient = await classifier.lossGradient(options.loss ?? "cross-entropy");
 			const { loss, logits, gradient } = await lossGradient(points, wantedRows);
 			const raised = tensor(sign === 1 ? gradient.data.slice() : gradient.data.map((g) => -g), gradient.dims);
 			active.forEach((n, i) => {

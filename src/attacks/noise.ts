@@ -2,14 +2,12 @@
 import { z } from "zod";
 import { row, tensor } from "../tensor/tensor.ts";
 import type { Attack } from "./attack.ts";
-import { criterionName, labelRule, lossName, presetName } from "./options.ts";
+import { criterionName, presetName } from "./options.ts";
 
 export const noiseFields = {
 	name: z.literal("noise"),
 	preset: presetName,
 	norm: z.literal("linf"),
-	loss: lossName,
-	labels: labelRule,
 	target: z.literal("none"),
 	criterion: criterionName,
 };

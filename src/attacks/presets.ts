@@ -10,13 +10,15 @@ interface Preset {
 	readonly source: string;
 	/** Options of every attack. */
 	readonly common: Defaults;
+	/** Options of every attack that follows a loss. */
+	readonly objective: Defaults;
 	/** Options by attack, then by norm; an attack or norm that is missing has no default epsilon. */
 	readonly attacks: Readonly<Record<string, Readonly<Record<string, Defaults>>>>;
 	/** Epsilons of a sweep, by attack. */
 	readonly epsilons: Readonly<Record<string, readonly number[]>>;
 }
 
-const untargeted = { target: "none", loss: "cross-entropy" };
+const untargeted = { target: "none" };
 const once = { start: "clean", earlyStop: false };
 
 /** Foolbox gives step sizes relative to epsilon and has no default epsilon; its Linf step is 0.01 / 0.3 of epsilon. */
@@ -26,7 +28,8 @@ const FOOLBOX_L2_STEP = 0.025;
 export const presets: Readonly<Record<PresetName, Preset>> = {
 	paper: {
 		source: "the paper: FGSM 0.05 to 0.2, PGD 40 x 0.01; its PGD epsilon is not given (0.1 here); success = the top label changed",
-		common: { ...untargeted, labels: "predicted", criterion: "label-changed" },
+		common: { ...untargeted, criterion: "label-changed" },
+		objective: { loss: "cross-entropy", labels: "predicted" },
 		attacks: {
 			fgsm: { linf: { epsilon: 0.05 } },
 			noise: { linf: { epsilon: 0.05 } },
@@ -36,7 +39,8 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 	},
 	torchattacks: {
 		source: "torchattacks 3.5.1: FGSM, PGD, PGDL2",
-		common: { ...untargeted, labels: "best-true", criterion: "top-label-wrong" },
+		common: { ...untargeted, criterion: "top-label-wrong" },
+		objective: { loss: "cross-entropy", labels: "best-true" },
 		attacks: {
 			fgsm: { linf: { epsilon: 8 / 255 } },
 			noise: { linf: { epsilon: 8 / 255 } },
@@ -49,7 +53,8 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 	},
 	foolbox: {
 		source: "Foolbox 3.3.4: LinfFastGradientAttack, LinfPGD, L2PGD",
-		common: { ...untargeted, labels: "best-true", criterion: "top-label-wrong" },
+		common: { ...untargeted, criterion: "top-label-wrong" },
+		objective: { loss: "cross-entropy", labels: "best-true" },
 		attacks: {
 			fgsm: { linf: {} },
 			noise: { linf: {} },
@@ -62,18 +67,22 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 	},
 };
 
+/** Attacks that look at no loss. */
+const WITHOUT_LOSS: ReadonlySet<string> = new Set(["noise"]);
+
 /**
  * The options of an attack with the preset's defaults where nothing is given. A targeted attack succeeds by default when
  * its target is reached; a step size relative to epsilon is made absolute.
  */
 export function withDefaults(given: Defaults & { name: string }): Defaults {
 	const { preset = "paper", norm = "linf" } = given as { preset?: PresetName; norm?: string };
-	const { common, attacks } = presets[preset];
+	const { common, objective, attacks } = presets[preset];
 	const targeted = given.target !== undefined && given.target !== "none";
 	const { relativeStepSize, ...merged } = {
 		preset,
 		norm,
 		...common,
+		...(WITHOUT_LOSS.has(given.name) ? {} : objective),
 		...(targeted ? { criterion: "target-reached" } : {}),
 		...attacks[given.name]?.[norm],
 		...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

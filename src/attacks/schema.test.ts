@@ -9,6 +9,13 @@ describe("attack options", () => {
 		);
 	});
 
+	it("asks and prints no loss of an attack that has none", () => {
+		expect(describeAttack(attackSchema.parse({ name: "noise", epsilon: 0.1 }))).toBe(
+			"noise(preset=paper, norm=linf, target=none, criterion=label-changed, epsilon=0.1)",
+		);
+		expect(() => attackSchema.parse({ name: "noise", loss: "bce" })).toThrow(/loss/);
+	});
+
 	it("reads fractions and makes Foolbox's relative step absolute", () => {
 		const pgd = attackSchema.parse({ name: "pgd", preset: "foolbox", epsilon: "8/255" });
 		expect(pgd).toMatchObject({ epsilon: 8 / 255, stepSize: ((0.01 / 0.3) * 8) / 255, steps: 40, criterion: "top-label-wrong" });
