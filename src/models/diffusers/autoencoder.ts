@@ -4,6 +4,7 @@ import { KintsugiError } from "../../errors.ts";
 import type { Graph } from "../../onnx/graph.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { autoencoderKLDecoder, autoencoderKLEncoder, klScale, parseAutoencoderKL } from "./autoencoder-kl.ts";
 import {
 	type AutoencoderDims,
 	autoencoderTinyDecoder,
@@ -50,7 +51,19 @@ function tiny(json: Record<string, unknown>, where: string): Architecture {
 	};
 }
 
-const ARCHITECTURES = { AutoencoderTiny: tiny } as const;
+/** AutoencoderKL as an `Architecture`. */
+function kl(json: Record<string, unknown>, where: string): Architecture {
+	const config = parseAutoencoderKL(json, where);
+	return {
+		latentChannels: config.latent_channels,
+		scale: klScale(config),
+		scalingFactor: config.scaling_factor,
+		encoder: (weights, dims) => autoencoderKLEncoder(config, weights, dims),
+		decoder: (weights, dims) => autoencoderKLDecoder(config, weights, dims),
+	};
+}
+
+const ARCHITECTURES = { AutoencoderTiny: tiny, AutoencoderKL: kl } as const;
 
 /** Class names that `openAutoencoder` reads. */
 export const AUTOENCODERS: readonly string[] = Object.keys(ARCHITECTURES);

@@ -5,6 +5,7 @@ import { golden, maxDifference, readTensors } from "../../../test/golden/tensors
 import type { Graph } from "../../onnx/graph.ts";
 import { openSession, type Tensors } from "../../runtime/session.ts";
 import { tensor } from "../../tensor/tensor.ts";
+import { autoencoderKLDecoder, autoencoderKLEncoder, parseAutoencoderKL } from "./autoencoder-kl.ts";
 import { autoencoderTinyDecoder, autoencoderTinyEncoder, parseAutoencoderTiny } from "./autoencoder-tiny.ts";
 import { clipTextModel, parseClipText } from "./clip-text-model.ts";
 import { readJson } from "./config.ts";
@@ -39,6 +40,17 @@ test("AutoencoderTiny", async () => {
 	const dims = { batch: 2, height: 16, width: 16 };
 	const encoder = autoencoderTinyEncoder(config, weights, dims);
 	const decoder = autoencoderTinyDecoder(config, weights, dims);
+	weights.finish();
+	expect(maxDifference((await run(encoder, { sample: io.image })).latents, io.encoded)).toBeLessThan(TOLERANCE);
+	expect(maxDifference((await run(decoder, { latents: io.latents })).sample, io.decoded)).toBeLessThan(TOLERANCE);
+});
+
+test("AutoencoderKL", async () => {
+	const { json, weights, io } = await checkpoint("autoencoder-kl");
+	const config = parseAutoencoderKL(json, "vae");
+	const dims = { batch: 2, height: 16, width: 16 };
+	const encoder = autoencoderKLEncoder(config, weights, dims);
+	const decoder = autoencoderKLDecoder(config, weights, dims);
 	weights.finish();
 	expect(maxDifference((await run(encoder, { sample: io.image })).latents, io.encoded)).toBeLessThan(TOLERANCE);
 	expect(maxDifference((await run(decoder, { latents: io.latents })).sample, io.decoded)).toBeLessThan(TOLERANCE);
