@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { openSession } from "../runtime/index.ts";
+import { checkVjp, vjp } from "../autodiff/index.ts";
+import { freeze } from "../onnx/index.ts";
+import { openSession, shapeRuntime } from "../runtime/index.ts";
 import { random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { toCanvas } from "./canvas.ts";
@@ -111,6 +113,31 @@ describe("the graph", () => {
 		expect(
 			modelInputSize({ letterbox: { height: 24, width: 40, filter: "bilinear", fill: 0, align: "center" } }, { height: 9, width: 9 }),
 		).toEqual({ height: 24, width: 40 });
+	});
+});
+
+describe("gradients", () => {
+	it.each<[string, Preprocessing]>([
+		[
+			"CLIP",
+			{
+				resize: { to: { shortestEdge: 9 }, filter: "bicubic" },
+				crop: { height: 9, width: 9 },
+				mean: [0.4, 0.5, 0.6],
+				std: [0.2, 0.3, 0.4],
+			},
+		],
+		["padded crop", { resize: { to: { height: 6, width: 20 }, filter: "bilinear" }, crop: { height: 9, width: 8 } }],
+		["YOLOX", { letterbox: { height: 10, width: 11, filter: "bilinear", fill: 0.4, align: "center" }, channels: "bgr", scale: 255 }],
+	])("reach the canvas: %s", async (_, spec) => {
+		const [height, width] = [12, 16];
+		const { graph } = preprocessingGraph(spec, { height, width });
+		const gradient = vjp(await freeze(graph, { dims: { batch: 2 } }, shapeRuntime), { of: [PIXEL_VALUES], wrt: [CANVAS] });
+		const session = await openSession(gradient);
+		const feeds = { [CANVAS]: tensor(random("gradient").uniforms(2 * 3 * height * width, 0.3, 0.7), [2, 3, height, width]) };
+		const { error } = await checkVjp(gradient, (f) => session.run(f), { of: PIXEL_VALUES, wrt: CANVAS, feeds, step: 0.02 });
+		await session.close();
+		expect(error).toBeLessThan(1e-3);
 	});
 });
 
