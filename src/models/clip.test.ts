@@ -82,7 +82,7 @@ describe("openClip", () => {
 	it("gives scale * cosine + bias of image and prompt, for any number of images", async () => {
 		const folder = join(root, "tiny-clip");
 		writeTinyClip(folder, { logit_scale: 10, logit_bias: -2 });
-		writeFileSync(join(folder, "thresholds.json"), JSON.stringify({ cat: 1, dog: 2, bus: 3 }));
+		writeFileSync(join(folder, "thresholds.json"), JSON.stringify({ prompt: "photo of {label}", thresholds: { cat: 1, dog: 2, bus: 3 } }));
 		const clip = await openClip({ folder, canvas, batch: 2 });
 		expect(clip.labels).toEqual(["cat", "dog", "bus"]);
 		expect([...clip.thresholds]).toEqual([1, 2, 3]);
@@ -90,7 +90,7 @@ describe("openClip", () => {
 		expect(dims).toEqual([3, 3]);
 		colours.forEach((colour, n) => {
 			clip.labels.forEach((label, k) => {
-				expect(data[n * 3 + k]).toBeCloseTo(10 * cosine(colour, `a photo of a ${label}`) - 2, 4);
+				expect(data[n * 3 + k]).toBeCloseTo(10 * cosine(colour, `photo of ${label}`) - 2, 4);
 			});
 		});
 		await clip.close();
@@ -108,6 +108,13 @@ describe("openClip", () => {
 		expect(other.hash).not.toBe(clip.hash);
 		expect((await openClip(options)).hash).toBe(clip.hash);
 		await Promise.all([clip.close(), other.close()]);
+	});
+
+	it("finds a common prompt where no template is given", async () => {
+		const clip = await openClip({ folder: join(root, "plain-clip"), canvas, labels: ["bus", "cat"] });
+		const { data } = await clip.predict(images);
+		expect(data[0]).toBeCloseTo(100 * cosine(colours[0], "a photo of a bus"), 3);
+		await clip.close();
 	});
 
 	it("refuses folders and labels it cannot use", async () => {

@@ -21,7 +21,7 @@ export interface ClipOptions extends SessionOptions {
 	folder: string;
 	/** Default: the labels of thresholds.json. */
 	labels?: readonly string[];
-	/** `{label}` is replaced. */
+	/** `{label}` is replaced; default: the prompt of thresholds.json, else "a photo of a {label}". */
 	template?: string;
 	canvas: { readonly height: number; readonly width: number };
 	/** Logits above which labels count as present; default: thresholds.json, else `DEFAULT_COSINE` for every label. */
@@ -31,7 +31,8 @@ export interface ClipOptions extends SessionOptions {
 }
 
 const config = z.object({ logit_scale: z.number().default(100), logit_bias: z.number().default(0) });
-const thresholdsFile = z.record(z.string(), z.number());
+/** What this project adds to the Hub's layout: the prompt that the thresholds were calibrated with. */
+const calibrationFile = z.object({ prompt: z.string().optional(), thresholds: z.record(z.string(), z.number()).default({}) });
 
 /** Where nothing is calibrated, a label counts as present above this cosine: a rough value for OpenAI's CLIP. */
 export const DEFAULT_COSINE = 0.25;
@@ -66,34 +67,36 @@ export function withTexts(graph: Graph, texts: Tensor, { scale, bias }: { scale:
 	return { ...built, nodes: [...built.nodes, end], outputs: [{ name: LOGITS, type: "float", dims: ["batch", labels] }] };
 }
 
-interface LabelsAndThresholds {
-	labels: readonly string[];
-	thresholds: Float32Array;
+type Calibration = z.output<typeof calibrationFile>;
+
+function readCalibration(folder: string): Calibration {
+	if (!existsSync(join(folder, "thresholds.json"))) return { thresholds: {} };
+	return readModelJson(folder, "thresholds.json", calibrationFile);
 }
 
-function resolveLabels({ folder, labels, thresholds }: ClipOptions, fallback: number): LabelsAndThresholds {
-	const file = existsSync(join(folder, "thresholds.json")) ? readModelJson(folder, "thresholds.json", thresholdsFile) : {};
-	const chosen = labels ?? Object.keys(file);
-	if (chosen.length < 2 || new Set(chosen).size !== chosen.length) {
-		throw new KintsugiError("config", {
-			where: "labels of the CLIP classifier",
-			expected: "at least two different labels",
-			found: chosen.length < 2 ? `${chosen.length}` : "a label twice",
-			fix: "give the labels to choose between",
-		});
-	}
-	return { labels: chosen, thresholds: Float32Array.from(chosen, (label) => thresholds?.[label] ?? file[label] ?? fallback) };
+function assertDistinct(labels: readonly string[]): void {
+	if (labels.length >= 2 && new Set(labels).size === labels.length) return;
+	throw new KintsugiError("config", {
+		where: "labels of the CLIP classifier",
+		expected: "at least two different labels",
+		found: labels.length < 2 ? `${labels.length}` : "a label twice",
+		fix: "give the labels to choose between",
+	});
 }
 
 /** Opens a zero-shot classifier: the texts are embedded once and become constants of its graph. */
 export async function openClip(options: ClipOptions): Promise<Classifier> {
-	const { folder, labels: _labels, template = TEMPLATE, canvas, thresholds: _thresholds, batch: wanted = 8, ...session } = options;
+	const { folder, canvas, labels: given, template, thresholds: overrides = {}, batch: wanted = 8, ...session } = options;
 	const { logit_scale: scale, logit_bias: bias } = readModelJson(folder, "config.json", config);
-	const { labels, thresholds } = resolveLabels(options, scale * DEFAULT_COSINE + bias);
+	const calibration = readCalibration(folder);
+	const labels = given ?? Object.keys(calibration.thresholds);
+	assertDistinct(labels);
+	const fallback = scale * DEFAULT_COSINE + bias;
+	const thresholds = Float32Array.from(labels, (label) => overrides[label] ?? calibration.thresholds[label] ?? fallback);
 	const vision = join(folder, "onnx", "vision_model.onnx");
 	const text = join(folder, "onnx", "text_model.onnx");
 	const tokenizer = await openTokenizer(folder);
-	const prompts = labels.map((label) => template.replaceAll("{label}", label));
+	const prompts = labels.map((label) => (template ?? calibration.prompt ?? TEMPLATE).replaceAll("{label}", label));
 	const texts = await embedTexts(readModelFile(text), tokenizer.encode(prompts), session);
 	const preprocessing = readPreprocessing(folder);
 	const { graph, batch } = fromCanvas(readModelFile(vision), { preprocessing, canvas, batch: wanted });
