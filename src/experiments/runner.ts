@@ -1,5 +1,7 @@
 /** @file Runs a plan chunk by chunk: canvas, prediction, attack, regions, purification, classification, records. */
 
+import type { AttackOutcome } from "../attacks/attack.ts";
+import { outcomeWarnings } from "../attacks/warnings.ts";
 import type { NamedAttack, Parts, Plan, PlannedImage } from "./plan.ts";
 import { purifiersOf } from "./plan.ts";
 import { type Progress, progressMeter } from "./progress.ts";
@@ -26,6 +28,15 @@ export interface RunResult {
 	damaged: number;
 }
 
+/** What the attacks said in all chunks, by name. */
+type AttackNotes = Map<string, { warnings: Set<string>; outcomes: AttackOutcome[] }>;
+
+/** Counts of images are made anew over all chunks. */
+const attackWarnings = ({ warnings, outcomes }: { warnings: ReadonlySet<string>; outcomes: readonly AttackOutcome[] }): string[] => [
+	...[...warnings].filter((warning) => !/^\d+ of \d+ images/.test(warning)),
+	...outcomeWarnings(outcomes),
+];
+
 /** The units of one chunk, in the order in which they are done. */
 function unitsOf(parts: Parts, repetitions: number): string[] {
 	const defended = (attack: string): string[] => {
@@ -45,22 +56,22 @@ export async function runPlan(parts: Parts, plan: Plan, { store, records, onProg
 	const units = plan.chunks.flatMap(() => unitsOf(parts, plan.repetitions));
 	const meter = progressMeter(units, { onProgress });
 	const context: StageContext = { parts, store, seed: plan.seed, meter, signal };
-	const warnings = new Set<string>();
+	const said: AttackNotes = new Map(parts.attacks.map(({ name }) => [name, { warnings: new Set(), outcomes: [] }]));
 	for (const [index, chunk] of plan.chunks.entries()) {
-		const run = chunkRun(context, plan, chunk, warnings);
+		const run = chunkRun(context, plan, chunk, said);
 		await run.all();
 		await records.commit(plan.digest, index, run.rows, run.failures);
 	}
 	return {
 		rows: await records.rows(plan.digest),
 		failures: await records.failures(plan.digest),
-		warnings: [...warnings],
+		warnings: [...said].flatMap(([name, notes]) => attackWarnings(notes).map((warning) => `${name}: ${warning}`)),
 		damaged: store.damaged(),
 	};
 }
 
 /** All stages of one chunk, gathering its rows and failures. */
-function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImage[], warnings: Set<string>) {
+function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImage[], said: AttackNotes) {
 	const { parts } = context;
 	const rows: RecordRow[] = [];
 	const failures: FailureRow[] = [];
@@ -87,7 +98,9 @@ function chunkRun(context: StageContext, plan: Plan, chunk: readonly PlannedImag
 			const usable = { ...canvas, data: clean.data };
 			const images = await attackStage(context, chunk, usable, attack);
 			fail(`attack ${attack.name}`, images.data.failures);
-			for (const warning of images.data.warnings) warnings.add(`${attack.name}: ${warning}`);
+			const notes = said.get(attack.name);
+			for (const warning of images.data.warnings) notes?.warnings.add(warning);
+			notes?.outcomes.push(...images.data.outcomes);
 			await defend({ attack, images, cleanLogits, canvas });
 		}
 	}

@@ -1,14 +1,6 @@
 /** @file What a run found, as plain data: the content of `summary.json`. Deterministic: no times, dates or paths. */
+import type { Estimate } from "../metrics/intervals.ts";
 import type { Options } from "./plan.ts";
-
-/** A number with its 95 % confidence interval; all null where it cannot be computed. */
-export interface Estimate {
-	value: number | null;
-	low: number | null;
-	high: number | null;
-	/** Images that it was computed from. */
-	n: number;
-}
 
 /** Multi-label quality of the classifier on one set of images. */
 export interface Panel {
@@ -26,8 +18,6 @@ export interface Panel {
 	/** Share of images whose top label is not that of the clean, unpurified image. */
 	labelChanged: Estimate;
 }
-
-export type PanelMetric = keyof Panel;
 
 export interface PurifiedSummary {
 	purifier: string;

@@ -1,6 +1,7 @@
 /** @file The paper's figures as SVG (Apache ECharts, rendered without a browser); colours are CSS variables of the page. */
 import { type CustomSeriesOption, type CustomSeriesRenderItem, type EChartsOption, init } from "echarts";
-import type { Estimate, Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
+import type { Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
+import type { Estimate } from "../metrics/intervals.ts";
 import { attackFamilies, attackLabel, epsilonText } from "./format.ts";
 
 /** CSS variables that the page must define; series take --series-1 .. --series-8. */

@@ -1,5 +1,6 @@
 /** @file Numbers and names as they are printed. */
-import type { AttackSummary, Estimate } from "../experiments/summary.ts";
+import type { AttackSummary } from "../experiments/summary.ts";
+import type { Estimate } from "../metrics/intervals.ts";
 
 export const percent = (value: number | null, digits = 0): string => (value === null ? "n/a" : `${(100 * value).toFixed(digits)} %`);
 

@@ -1,5 +1,6 @@
 /** @file What a run measured, and what it does not show, in plain sentences. */
-import type { AttackSummary, Estimate, PurifiedSummary, Summary } from "../experiments/summary.ts";
+import type { AttackSummary, PurifiedSummary, Summary } from "../experiments/summary.ts";
+import type { Estimate } from "../metrics/intervals.ts";
 import { attackFamilies, attackLabel, epsilonText, percent } from "./format.ts";
 
 const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${percent(low)} to ${percent(high)})`);
