@@ -115,6 +115,24 @@ describe("runAttack", () => {
 		expect((await run({ name: "pgd", steps: 2 }, { repetition: 1 })).images.data).not.toEqual(first.images.data);
 	});
 
+	it.each<[AttackSpecInput, number, number]>([
+		[{ name: "pgd", norm: "l2", start: "uniform" }, 0.97, 1],
+		[{ name: "pgd", norm: "l2", start: "radial" }, 0.4, 0.6],
+		[{ name: "pgd", norm: "linf", start: "uniform" }, 0.55, 0.6],
+		[{ name: "pgd", norm: "l2", start: "clean" }, 0, 0],
+	])("starts where it says: %o", async (spec, low, high) => {
+		const grey = Array.from({ length: 40 }, () => tensor(new Float32Array(48).fill(128 / 255), [3, 4, 4]));
+		const input = { images: stack(grey), ids: grey.map((_, n) => `${n}`) };
+		const { unrounded } = await run({ ...spec, epsilon: 0.4, stepSize: 0, steps: 1 }, input);
+		const lengths = grey.map((image, n) => Math.hypot(...row(unrounded, n).data.map((v, i) => v - image.data[i])));
+		// A uniform point of the cube is sqrt(48 / 3) epsilon long; one of the 48-dimensional ball lies near its surface.
+		const unit = spec.norm === "linf" ? 0.4 * Math.sqrt(48) : 0.4;
+		const mean = lengths.reduce((s, v) => s + v, 0) / lengths.length / unit;
+		expect(mean).toBeGreaterThanOrEqual(low);
+		expect(mean).toBeLessThanOrEqual(high);
+		expect(new Set(lengths).size).toBe(spec.start === "clean" ? 1 : 40);
+	});
+
 	it("lets images leave the batch once they are fooled", async () => {
 		const full = await run({ name: "pgd", epsilon: 0.3 });
 		const early = await run({ name: "pgd", epsilon: 0.3, earlyStop: true });
