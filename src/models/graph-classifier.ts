@@ -80,8 +80,9 @@ export async function graphClassifier(options: GraphClassifierOptions): Promise<
 			};
 		},
 		async close() {
-			for (const made of opened.values()) await (await made).close();
+			const sessions = await Promise.allSettled(opened.values());
 			opened.clear();
+			for (const made of sessions) if (made.status === "fulfilled") await made.value.close();
 		},
 	};
 }

@@ -112,6 +112,18 @@ describe("openOnnxClassifier", () => {
 		await expect(open({ preprocessing: {} })).rejects.toThrow(/expected an input \[batch, 3, 16, 16\], found \[3, 3, 24, 20\]/);
 		const classifier = await open();
 		await expect(classifier.predict(zeros([1, 3, 16, 16]))).rejects.toThrow(/images for tiny-cnn/);
+		const round = graphBuilder({ name: "round" });
+		round.input("x", "float", ["batch", 3, 24, 20]);
+		const floor = round.op("Floor", [round.op("ReduceMax", ["x", round.ints([2, 3])], { keepdims: 0 })], {}, { name: "logits" });
+		round.output(floor, "float", ["batch", 3]);
+		const stepped = await openOnnxClassifier({
+			...tinyCnn,
+			preprocessing: {},
+			labels: ["a", "b", "c"],
+			model: { graph: round.build(), name: "round", hash: "" },
+		});
+		await expect(stepped.lossGradient("bce")).rejects.toThrow(/Floor/);
+		await stepped.close();
 		const g = graphBuilder({ name: "two" });
 		for (const name of ["a", "b"]) g.input(name, "float", ["batch", 3, 4, 4]);
 		g.output(g.op("Add", ["a", "b"], {}, { name: "logits" }), "float", ["batch", 3, 4, 4]);

@@ -137,8 +137,9 @@ export async function openDetector(spec: DetectorSpec, options: SessionOptions =
 			return decode(results, { threshold, toCanvas });
 		},
 		async close() {
-			for (const made of opened.values()) await (await made).session.close();
+			const sessions = await Promise.allSettled(opened.values());
 			opened.clear();
+			for (const made of sessions) if (made.status === "fulfilled") await made.value.session.close();
 		},
 	};
 }
