@@ -95,6 +95,12 @@ describe("runAttack", () => {
 		for (const o of result.outcomes) expect(o.topAfter.label).toBe(o.target);
 	});
 
+	it("wants the same label of an image in every attack", async () => {
+		const targets = async (spec: AttackSpecInput) =>
+			(await run({ ...spec, target: "random" } as AttackSpecInput)).outcomes.map((o) => o.target);
+		expect(await targets({ name: "fgsm" })).toEqual(await targets({ name: "pgd", steps: 1 }));
+	});
+
 	it.each<AttackSpecInput>([
 		{ name: "pgd" },
 		{ name: "pgd", norm: "l2", epsilon: 0.6, stepSize: 0.1, start: "radial" },

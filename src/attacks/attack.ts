@@ -121,7 +121,7 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 	const images = offLattice > 0 ? tensor(quantize(input.images.data), input.images.dims) : input.images;
 	const rows = ids.map((_, n) => n);
 	const counters: Counters[] = rows.map(() => ({ nan: 0, zeroGradients: 0, evaluations: 0 }));
-	const stream = (n: number, stage: string) => random(seed, ids[n], `attack/${options.name}/${stage}`, repetition);
+	const stream = (n: number, stage: string) => random(seed, ids[n], stage, repetition);
 
 	input.signal?.throwIfAborted();
 	const cleanLogits = await classifier.predict(images);
@@ -130,8 +130,11 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 	const truth = rows.map((n) => (input.truth ? row(input.truth, n).data : predictedLabels(clean[n], classifier.thresholds)));
 	const { labels, thresholds } = classifier;
 	const { target: rule } = options;
+	// The stream of targets does not know the attack: attacks that are compared want the same label of an image.
 	const targets = rows.map((n) =>
-		rule === "none" ? undefined : chooseTarget(rule, { id: ids[n], labels, clean: clean[n], truth: truth[n], random: stream(n, "target") }),
+		rule === "none"
+			? undefined
+			: chooseTarget(rule, { id: ids[n], labels, clean: clean[n], truth: truth[n], random: stream(n, "attack/target") }),
 	);
 	const wanted = rows.map((n) => {
 		const target = targets[n];
@@ -147,7 +150,7 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 	const candidates = await attack.perturb({
 		images,
 		fooled,
-		random: (n) => stream(n, "perturb"),
+		random: (n) => stream(n, `attack/${options.name}`),
 		progress(done) {
 			input.signal?.throwIfAborted();
 			input.onProgress?.(done);
