@@ -121,7 +121,7 @@ describe("runAttack", () => {
 		expect((await run({ name: "pgd", steps: 2 }, { repetition: 1 })).images.data).not.toEqual(first.images.data);
 	});
 
-	it.each<[AttackSpecInput, number, number]>([
+	it.each<[AttackSpecInput & { name: "pgd" }, number, number]>([
 		[{ name: "pgd", norm: "l2", start: "uniform" }, 0.97, 1],
 		[{ name: "pgd", norm: "l2", start: "radial" }, 0.4, 0.6],
 		[{ name: "pgd", norm: "linf", start: "uniform" }, 0.55, 0.6],
