@@ -29,8 +29,15 @@ export async function loadExperiment(path: string): Promise<Experiment> {
 	return parseExperiment(text, { file: path });
 }
 
-/** Checks the text of an experiment file; `file` names it in messages, and relative paths start from its folder. */
-export function parseExperiment(text: string, { file }: { file: string }): Experiment {
+export interface ParseOptions {
+	/** Names the text in messages; relative paths start from its folder. */
+	file: string;
+	/** False where the text is not one that a person wrote: messages then name no lines. */
+	lines?: boolean;
+}
+
+/** Checks the text of an experiment file. Throws `config` like `loadExperiment`. */
+export function parseExperiment(text: string, { file, lines: numbered = true }: ParseOptions): Experiment {
 	const lines = new LineCounter();
 	const document = parseDocument(text, { lineCounter: lines });
 	const [fault] = document.errors;
@@ -45,7 +52,7 @@ export function parseExperiment(text: string, { file }: { file: string }): Exper
 		});
 	}
 	const place: Place = (at) => {
-		const line = lineOf(document, lines, at);
+		const line = numbered ? lineOf(document, lines, at) : undefined;
 		return `${basename(file)}${line ? `:${line}` : ""}${at.length > 0 ? `: ${pathText(at)}` : ""}`;
 	};
 	const value: unknown = document.toJS() ?? {};

@@ -16,7 +16,8 @@ import { openClip } from "../models/clip.ts";
 import type { Detector } from "../models/detector.ts";
 import { openDetector } from "../models/detectors/open-detector.ts";
 import { openOnnxClassifier } from "../models/onnx-classifier.ts";
-import { openPurifier } from "../purifiers/registry.ts";
+import type { Purifier } from "../purifiers/purifier.ts";
+import { openPurifier, type PurifierSpec } from "../purifiers/registry.ts";
 import type { SessionOptions } from "../runtime/index.ts";
 import type { Experiment } from "./load.ts";
 import type { NamedPurifier, Parts } from "./plan.ts";
@@ -77,6 +78,9 @@ export async function openDetectorFile(
 	return openDetector({ ...options, path, labels: [...labelNames(labels)] }, session);
 }
 
+export const openPurifierSpec = (spec: PurifierSpec, { base, session }: { base: string; session?: SessionOptions }): Promise<Purifier> =>
+	openPurifier(spec, { resolveModel: (model) => resolveModel(reference(model, base)), ...(session ? { session } : {}) });
+
 /** Opens all parts of an experiment. What was opened before a fault is closed again. */
 export async function openParts(experiment: Experiment, session: SessionOptions = {}): Promise<Parts> {
 	const { base, data } = experiment;
@@ -98,7 +102,7 @@ export async function openParts(experiment: Experiment, session: SessionOptions 
 		const detector = experiment.detector ? await keep(openDetectorFile(experiment.detector, { base, session })) : undefined;
 		const purifiers: NamedPurifier[] = [];
 		for (const { name, spec, purify, regions } of experiment.purifiers) {
-			const purifier = await keep(openPurifier(spec, { resolveModel: (model) => resolveModel(reference(model, base)), session }));
+			const purifier = await keep(openPurifierSpec(spec, { base, session }));
 			purifiers.push({ name, purifier, purify, regions });
 		}
 		return {
