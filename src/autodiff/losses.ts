@@ -48,7 +48,7 @@ const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
 	},
 };
 
-/** The graph with the float input `targets` `[N, K]` and the output `loss` `[N]`. Throws `shape` unless logits are `[N, K]`. */
+/** The graph with the float input `targets` `[N, K]` and the output `loss` `[N]` (names that it must not use itself). Throws `shape` unless logits are `[N, K]`. */
 export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: LossOptions): StaticGraph {
 	const value = graph.values.get(logits);
 	const labels = value?.dims[1];
@@ -60,9 +60,8 @@ export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: Los
 			fix: "name the classifier's logits",
 		});
 	}
-	const clear = withFreeNames(graph, ["targets", "loss"], logits);
-	const builder = graphBuilder({ extend: clear, prefix: "loss/" });
-	const made = new Map<string, StaticValue>(clear.values);
+	const builder = graphBuilder({ extend: graph, prefix: "loss/" });
+	const made = new Map<string, StaticValue>(graph.values);
 	const e = emitter(builder, made);
 	const targets = { name: builder.input("targets", "float", value.dims), ...value };
 	made.set("targets", value);
@@ -70,6 +69,7 @@ export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: Los
 	const built = builder.build();
 	return {
 		...built,
+		dynamic: graph.dynamic,
 		nodes: [...built.nodes, { op: "Identity", domain: "", name: "loss", inputs: [result.name], outputs: ["loss"], attributes: {} }],
 		outputs: [...built.outputs, { name: "loss", type: result.type, dims: result.dims }],
 		values: made.set("loss", { type: result.type, dims: result.dims }),
@@ -85,24 +85,23 @@ export interface LossGradientOptions extends LossOptions {
  * A graph with inputs of `graph` plus `targets` `[N, K]` and outputs `loss` `[N]`, `logits` `[N, K]` and `gradient` (dims of `input`):
  * the gradient of the sum of the losses, so each image's own. One run an attack step.
  */
-export function lossGradientGraph(graph: StaticGraph, { input, ...options }: LossGradientOptions): Graph {
-	const clear = withFreeNames(graph, ["targets", "loss", "logits", "gradient"], options.logits, input);
-	const only = { ...clear, outputs: clear.outputs.filter((v) => v.name === options.logits) };
-	const whole = vjp(appendLoss(only, options), { of: ["loss"], wrt: [input], cotangents: { loss: "ones" } });
-	const aliases = { loss: "loss", logits: options.logits, gradient: gradientName(input) };
-	const wanted = Object.entries(aliases);
-	const nodes = wanted.filter(([name, source]) => name !== source);
+export function lossGradientGraph(graph: StaticGraph, { input, logits, ...options }: LossGradientOptions): Graph {
+	const { clear, to } = withFreeNames(graph, ["targets", "loss", "gradient", ...(logits === "logits" ? [] : ["logits"])]);
+	const only = { ...clear, outputs: clear.outputs.filter((v) => v.name === to(logits)) };
+	const whole = vjp(appendLoss(only, { ...options, logits: to(logits) }), { of: ["loss"], wrt: [input], cotangents: { loss: "ones" } });
+	const outputs = [
+		{ name: "loss", source: "loss", dims: lookUp(graph, logits).dims.slice(0, 1) },
+		{ name: "logits", source: to(logits), dims: lookUp(graph, logits).dims },
+		{ name: "gradient", source: gradientName(input), dims: lookUp(graph, input).dims },
+	];
+	const aliases = outputs.filter(({ name, source }) => name !== source);
 	return {
 		...whole,
 		nodes: [
 			...whole.nodes,
-			...nodes.map(([name, source]) => ({ op: "Identity", domain: "", name, inputs: [source], outputs: [name], attributes: {} })),
+			...aliases.map(({ name, source }) => ({ op: "Identity", domain: "", name, inputs: [source], outputs: [name], attributes: {} })),
 		],
-		outputs: wanted.map(([name, source]) => {
-			const { type, dims } =
-				source === gradientName(input) ? lookUp(graph, input) : source === "loss" ? loss(graph, options.logits) : lookUp(graph, source);
-			return { name, type, dims };
-		}),
+		outputs: outputs.map(({ name, dims }) => ({ name, type: "float", dims })),
 	};
 }
 
@@ -117,13 +116,18 @@ function lookUp(graph: StaticGraph, name: string): StaticValue {
 	});
 }
 
-const loss = (graph: StaticGraph, logits: string): StaticValue => ({ type: "float", dims: lookUp(graph, logits).dims.slice(0, 1) });
-
-/** Renames values that stand in the way of the names this file promises. */
-function withFreeNames(graph: StaticGraph, reserved: readonly string[], ...keep: readonly string[]): StaticGraph {
-	const clash = (name: string) => reserved.includes(name) && !keep.includes(name);
-	const to = (name: string) => (clash(name) ? `model/${name}` : name);
-	const taken = [...graph.values.keys(), ...graph.nodes.map((n) => n.name)];
-	if (!taken.some(clash)) return graph;
-	return { ...rename(graph, to), values: new Map([...graph.values].map(([name, v]) => [to(name), v])) };
+/** Renames inner values that stand in the way of the names this file promises. */
+function withFreeNames(graph: StaticGraph, reserved: readonly string[]): { clear: StaticGraph; to: (name: string) => string } {
+	const input = graph.inputs.find((v) => reserved.includes(v.name));
+	if (input) {
+		throw new KintsugiError("autodiff", {
+			where: "loss gradient",
+			expected: `inputs with other names than ${reserved.join(", ")}`,
+			found: `'${input.name}'`,
+			fix: "rename that input",
+		});
+	}
+	const to = (name: string) => (reserved.includes(name) ? `model/${name}` : name);
+	const values = new Map([...graph.values].map(([name, v]) => [to(name), v]));
+	return { clear: { ...rename(graph, to), values, dynamic: graph.dynamic }, to };
 }

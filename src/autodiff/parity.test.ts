@@ -56,9 +56,38 @@ describe("gradients agree with torch.autograd", () => {
 		const { relative, cosine } = compare(results[gradientName("x")] as Tensor, tensors.gradient);
 		expect(relative).toBeLessThan(1e-4);
 		expect(cosine).toBeGreaterThan(0.99999);
-		if (process.env.KINTSUGI_TABLE)
-			process.stdout.write(
-				`| ${model} | ${exporter} | ${relative.toExponential(1)} | ${(1 - cosine).toExponential(1)} | ${frozen.nodes.length} |\n`,
-			);
+		report(model, exporter, relative, cosine, frozen.nodes.length);
 	});
 });
+
+const yolox = fileURLToPath(new URL("../../../shared/models/yolox_nano.onnx", import.meta.url));
+
+describe("a real network", () => {
+	it.skipIf(!existsSync(yolox))("YOLOX-nano at 416 x 416", async () => {
+		const { stride, norm, entries } = JSON.parse(readFileSync(golden("yolox_nano.json"), "utf8"));
+		const frozen = await freeze(readModelFile(yolox), {}, shapeRuntime);
+		const session = await openSession(vjp(frozen, { of: ["output"], wrt: ["images"] }));
+		const wave = (n: number, at: (i: number) => number) => Float32Array.from({ length: n }, (_, i) => at(i));
+		const images = wave(3 * 416 * 416, (i) => 114 + 60 * Math.sin(i / 91.7) + 40 * Math.sin(i / 7.3) + 20 * Math.sin(i * 1.9));
+		const cotangent = wave(3549 * 85, (i) => Math.cos(i * 0.7));
+		const results = await session.run({ images: tensor(images, [1, 3, 416, 416]), "cotangent/output": tensor(cotangent, [1, 3549, 85]) });
+		await session.close();
+		const gradient = results[gradientName("images")].data as Float32Array;
+		const expected = new Float32Array(Uint8Array.from(Buffer.from(entries, "base64")).buffer);
+		const sampled = tensor(
+			expected.map((_, i) => gradient[i * stride]),
+			[expected.length],
+		);
+		const { relative, cosine } = compare(sampled, tensor(expected, [expected.length]));
+		expect(relative).toBeLessThan(1e-3);
+		expect(cosine).toBeGreaterThan(0.99999);
+		expect(Math.sqrt(gradient.reduce((s, v) => s + v * v, 0)) / norm).toBeCloseTo(1, 4);
+		report("yolox_nano", "as published", relative, cosine, frozen.nodes.length);
+	});
+});
+
+/** A row of the parity table, printed on demand. */
+function report(model: string, exporter: string, relative: number, cosine: number, nodes: number): void {
+	if (!process.env.KINTSUGI_TABLE) return;
+	process.stdout.write(`| ${model} | ${exporter} | ${relative.toExponential(1)} | ${(1 - cosine).toExponential(1)} | ${nodes} |\n`);
+}

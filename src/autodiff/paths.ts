@@ -2,6 +2,7 @@
 import { isFloat } from "../onnx/elements.ts";
 import type { Node } from "../onnx/graph.ts";
 import type { StaticGraph } from "../onnx/infer.ts";
+import { readNames } from "../onnx/topology.ts";
 import { operatorKey, RULES, STOPS } from "./rules/index.ts";
 
 export interface Paths {
@@ -15,28 +16,36 @@ export interface Paths {
 	ends: readonly Node[];
 }
 
+const typeOf = (graph: StaticGraph, name: string) => (graph.values.get(name) ?? graph.dynamic.get(name))?.type ?? "bool";
+
 /** Input i passes a cotangent on unless a rule stops there or its type is not a float. */
 function passes(graph: StaticGraph, node: Node, i: number): boolean {
-	const type = graph.values.get(node.inputs[i])?.type;
-	if (type === undefined || !isFloat(type)) return false;
+	if (!isFloat(typeOf(graph, node.inputs[i]))) return false;
 	const key = operatorKey(node.op, node.domain);
 	return !STOPS.has(key) && !RULES.get(key)?.stop?.includes(i);
 }
 
+/** Values that a node passes cotangents to; those that its subgraphs read count, so that control flow on a path is seen. */
+function carriers(graph: StaticGraph, node: Node): string[] {
+	const direct = node.inputs.filter((_, i) => passes(graph, node, i));
+	const isInput = new Set(node.inputs);
+	return [...direct, ...readNames(node).filter((name) => !isInput.has(name))];
+}
+
 export function findPaths(graph: StaticGraph, of: readonly string[], wrt: readonly string[]): Paths {
-	const float = (name: string) => isFloat(graph.values.get(name)?.type ?? "bool");
+	const float = (name: string) => isFloat(typeOf(graph, name));
 	const active = new Set(wrt);
 	// The input by which each active value was first reached.
 	const reachedBy = new Map<string, { node: Node; from: string }>();
 	const ends: Node[] = [];
 	for (const node of graph.nodes) {
-		const from = node.inputs.find((name, i) => active.has(name) && passes(graph, node, i));
+		const from = carriers(graph, node).find((name) => active.has(name));
 		if (from === undefined) {
 			if (node.inputs.some((name) => active.has(name))) ends.push(node);
 			continue;
 		}
 		for (const output of node.outputs) {
-			if (!float(output) || active.has(output)) continue;
+			if (!float(output)) continue;
 			active.add(output);
 			reachedBy.set(output, { node, from });
 		}
@@ -48,18 +57,17 @@ export function findPaths(graph: StaticGraph, of: readonly string[], wrt: readon
 		.reverse()
 		.filter((node) => {
 			if (!node.outputs.some((name) => needed.has(name) && active.has(name) && reachedBy.has(name))) return false;
-			node.inputs.forEach((name, i) => {
-				if (!passes(graph, node, i)) return;
+			for (const name of carriers(graph, node)) {
 				needed.add(name);
 				leads.set(name, node);
-			});
+			}
 			return true;
 		})
 		.reverse();
 	const through = (node: Node): string => {
 		const steps = [node.op];
 		for (let at = node; ; ) {
-			const from: string | undefined = at.inputs.find((name, i) => active.has(name) && passes(graph, at, i));
+			const from: string | undefined = carriers(graph, at).find((name) => active.has(name));
 			if (from === undefined) break;
 			const source = reachedBy.get(from);
 			steps.unshift(source ? source.node.op : `'${from}'`);

@@ -129,6 +129,10 @@ const fail = (expected: string, found: string, fix: string) => new KintsugiError
 
 function lookUp(graph: StaticGraph, name: string): Value {
 	const known = graph.values.get(name);
+	const dynamic = graph.dynamic.get(name);
+	if (dynamic) {
+		throw fail("dims that are known before the graph runs", `'${name}' [${dynamic.dims.join(", ")}]`, "differentiate an earlier output");
+	}
 	if (!known)
 		throw fail("a value of the graph", `'${name}'`, `name one of its inputs or outputs (${graph.outputs.map((v) => v.name).join(", ")})`);
 	return { name, ...known };

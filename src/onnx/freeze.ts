@@ -36,9 +36,9 @@ function fixInputs(graph: Graph, dims: NonNullable<FreezeOptions["dims"]>): Valu
 			const list = typeof value === "number" ? [...symbols] : graph.inputs.map((v) => v.name);
 			throw new KintsugiError("shape", {
 				where: `dims of the graph '${graph.name}'`,
-				expected: `a ${what} of the graph (${list.join(", ") || "it has none"})`,
+				expected: `an existing ${what} (${list.join(", ") || "it has none"})`,
 				found: key,
-				fix: `name an existing ${what}`,
+				fix: "name one of these",
 			});
 		}
 	}

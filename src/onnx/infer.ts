@@ -1,18 +1,19 @@
 /** @file Type and dims of every value of a graph, as the runtime infers them. */
 import { KintsugiError } from "../errors.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import type { ConstantTensor, ElementType, Graph, ValueInfo } from "./graph.ts";
+import type { ConstantTensor, Dims, ElementType, Graph, ValueInfo } from "./graph.ts";
 import type { ShapeRuntime } from "./shape-runtime.ts";
-import { describe } from "./topology.ts";
 
 export interface StaticValue {
 	type: ElementType;
 	dims: readonly number[];
 }
 
-/** A graph in which type and dims of every value are known numbers. */
+/** A graph with the type and dims of its values. */
 export interface StaticGraph extends Graph {
 	values: ReadonlyMap<string, StaticValue>;
+	/** Values whose dims depend on the data, such as those of NonZero. */
+	dynamic: ReadonlyMap<string, ValueInfo>;
 }
 
 /** Constants up to this many elements take part in folding and shape inference; larger ones never decide a shape. */
@@ -39,28 +40,32 @@ export function withoutWeights(graph: Graph): { light: Graph; restore: (folded: 
 	return { light, restore };
 }
 
-/** Throws `shape` if an input or a value has dims that are not numbers. */
+/** Throws `shape` if an input has dims that are not numbers. */
 export async function infer(graph: Graph, runtime: ShapeRuntime): Promise<StaticGraph> {
 	const made = graph.nodes.flatMap((n) => n.outputs).filter((name) => name !== "");
 	const { light } = withoutWeights(graph);
 	const outputs = made.map((name): ValueInfo => ({ name, type: "float", dims: [] }));
 	const inferred = made.length === 0 ? [] : await runtime.infer({ ...light, outputs });
 	const values = new Map<string, StaticValue>();
+	const dynamic = new Map<string, ValueInfo>();
 	for (const [name, c] of graph.initializers) values.set(name, { type: c.type, dims: c.dims });
-	for (const v of [...graph.inputs, ...inferred]) values.set(v.name, { type: v.type, dims: staticDims(v, graph) });
-	const typed = graph.outputs.map((v): ValueInfo => ({ name: v.name, ...(values.get(v.name) ?? v) }));
-	return { ...graph, outputs: typed, values };
+	for (const v of graph.inputs) values.set(v.name, { type: v.type, dims: inputDims(v) });
+	for (const v of inferred) {
+		if (isStatic(v.dims)) values.set(v.name, { type: v.type, dims: v.dims });
+		else dynamic.set(v.name, v);
+	}
+	const typed = graph.outputs.map((v): ValueInfo => ({ name: v.name, ...(values.get(v.name) ?? dynamic.get(v.name) ?? v) }));
+	return { ...graph, outputs: typed, values, dynamic };
 }
 
-function staticDims(v: ValueInfo, graph: Graph): number[] {
-	return v.dims.map((d) => {
-		if (typeof d === "number") return d;
-		const maker = graph.nodes.find((n) => n.outputs.includes(v.name));
-		throw new KintsugiError("shape", {
-			where: maker ? `output '${v.name}' of ${describe(maker)}` : `input '${v.name}'`,
-			expected: "dims that are known before the graph runs",
-			found: `[${v.dims.join(", ")}]`,
-			fix: maker ? "export the model with fixed shapes" : "give its dims to freeze",
-		});
+const isStatic = (dims: Dims): dims is readonly number[] => dims.every((d) => typeof d === "number");
+
+function inputDims({ name, dims }: ValueInfo): readonly number[] {
+	if (isStatic(dims)) return dims;
+	throw new KintsugiError("shape", {
+		where: `input '${name}'`,
+		expected: "dims that are known before the graph runs",
+		found: `[${dims.join(", ")}]`,
+		fix: "give its dims to freeze",
 	});
 }

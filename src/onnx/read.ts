@@ -54,7 +54,9 @@ export function readModel(model: Uint8Array | ByteSource, options: ReadOptions =
 	if (size === 0) throw invalid(where, "an ONNX model", "an empty file");
 	let proto: ModelProto;
 	try {
-		proto = fromBinary(ModelProtoSchema, inMemory ? model : scanModel(model, where));
+		// A Buffer of Node would hand its own type on to every tensor.
+		const bytes = inMemory ? new Uint8Array(model.buffer, model.byteOffset, model.byteLength) : scanModel(model, where);
+		proto = fromBinary(ModelProtoSchema, bytes);
 	} catch (error) {
 		if (error instanceof KintsugiError) throw error;
 		throw invalid(where, "an ONNX model (protobuf)", `bytes that do not decode (${error instanceof Error ? error.message : error})`, error);

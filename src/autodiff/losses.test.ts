@@ -1,0 +1,130 @@
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { freeze, graphBuilder, infer } from "../onnx/index.ts";
+import { openSession, readModelFile, shapeRuntime } from "../runtime/index.ts";
+import { random } from "../tensor/random.ts";
+import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
+import { type Loss, lossGradientGraph } from "./index.ts";
+
+/** loss and d loss / d z of one image, from the definitions at `LossName`, in float64. */
+const REFERENCE: Record<Loss, (z: number[], t: number[], thresholds: number[]) => { loss: number; gradient: number[] }> = {
+	"cross-entropy"(z, t) {
+		const top = Math.max(...z);
+		const total = z.reduce((s, v) => s + Math.exp(v - top), 0);
+		const log = z.map((v) => v - top - Math.log(total));
+		const mass = t.reduce((a, b) => a + b, 0);
+		return { loss: -t.reduce((s, v, k) => s + v * log[k], 0), gradient: log.map((l, k) => mass * Math.exp(l) - t[k]) };
+	},
+	bce(z, t, thresholds) {
+		const p = z.map((v, k) => 1 / (1 + Math.exp(thresholds[k] - v)));
+		const loss = p.reduce((s, v, k) => s - t[k] * Math.log(v) - (1 - t[k]) * Math.log(1 - v), 0);
+		return { loss, gradient: p.map((v, k) => v - t[k]) };
+	},
+	margin(z, t) {
+		const best = Math.max(...z.filter((_, k) => t[k] === 0));
+		const worst = Math.min(...z.filter((_, k) => t[k] === 1));
+		return { loss: best - worst, gradient: z.map((v, k) => (t[k] === 0 ? Number(v === best) : -Number(v === worst))) };
+	},
+};
+
+const N = 3;
+const K = 4;
+
+/** A classifier whose logits are its input, so that the gradient is that of the loss. */
+async function identity(loss: Loss, thresholds?: Float32Array) {
+	const b = graphBuilder();
+	b.input("x", "float", [N, K]);
+	b.output(b.op("Identity", ["x"], {}, { name: "scores" }), "float", [N, K]);
+	const graph = await infer(b.build(), shapeRuntime);
+	return openSession(lossGradientGraph(graph, { input: "x", logits: "scores", loss, ...(thresholds ? { thresholds } : {}) }));
+}
+
+const rows = (t: Tensor) => Array.from({ length: N }, (_, i) => [...t.data.slice(i * K, (i + 1) * K)]);
+
+describe("losses", () => {
+	it.each<Loss>(["cross-entropy", "bce", "margin"])("%s and its gradient, image by image", async (loss) => {
+		const thresholds = Float32Array.of(0.5, -1, 0, 2);
+		const session = await identity(loss, loss === "bce" ? thresholds : undefined);
+		await fc.assert(
+			fc.asyncProperty(fc.nat(1000), async (seed) => {
+				const x = tensor(
+					random("z", seed)
+						.normals(N * K)
+						.map((v) => 3 * v),
+					[N, K],
+				);
+				// At least one label is wanted and one is not.
+				const targets = tensor(
+					random("t", seed)
+						.uniforms(N * K)
+						.map((v, i) => (i % K === 0 ? 1 : i % K === 1 ? 0 : Number(v > 0.5))),
+					[N, K],
+				);
+				const results = await session.run({ x, targets });
+				expect(results.logits.data).toEqual(x.data);
+				rows(x).forEach((z, i) => {
+					const expected = REFERENCE[loss](z, rows(targets)[i], [...thresholds]);
+					expect(results.loss.data[i]).toBeCloseTo(expected.loss, 4);
+					rows(results.gradient as Tensor)[i].forEach((g, k) => {
+						expect(g).toBeCloseTo(expected.gradient[k], 5);
+					});
+				});
+			}),
+			{ numRuns: 20, seed: 1 },
+		);
+		await session.close();
+	});
+
+	it("stays finite for logits far from zero", async () => {
+		for (const loss of ["cross-entropy", "bce"] as const) {
+			const session = await identity(loss);
+			const x = tensor(
+				Float32Array.from({ length: N * K }, (_, i) => (i % 2 === 0 ? 500 : -500)),
+				[N, K],
+			);
+			const { loss: value, gradient } = await session.run({ x, targets: tensor(new Float32Array(N * K).fill(1), [N, K]) });
+			expect([...value.data, ...gradient.data].every((v) => Number.isFinite(Number(v)))).toBe(true);
+			await session.close();
+		}
+	});
+
+	it("has the promised names even if the model uses them itself", async () => {
+		const b = graphBuilder();
+		b.input("x", "float", [1, 2]);
+		const inner = b.op("Exp", [b.op("Neg", ["x"], {}, { name: "gradient" })], {}, { name: "logits" });
+		b.output(b.op("Mul", [inner, b.scalar(2)], {}, { name: "targets" }), "float", [1, 2]);
+		const graph = await infer(b.build(), shapeRuntime);
+		const result = lossGradientGraph(graph, { input: "x", logits: "targets", loss: "cross-entropy" });
+		const session = await openSession(result);
+		expect(session.inputs.map((v) => v.name)).toEqual(["x", "targets"]);
+		expect(session.outputs.map((v) => v.name)).toEqual(["loss", "logits", "gradient"]);
+		await session.close();
+	});
+
+	it("works on a real classifier: a step along the gradient raises the loss of every image", async () => {
+		const file = fileURLToPath(new URL("../../test/golden/tiny-cnn.onnx", import.meta.url));
+		const frozen = await freeze(readModelFile(file), { dims: { batch: 4 } }, shapeRuntime);
+		const session = await openSession(lossGradientGraph(frozen, { input: "x", logits: "logits", loss: "cross-entropy" }));
+		const x = tensor(random("x").uniforms(4 * 3 * 16 * 16), [4, 3, 16, 16]);
+		const targets = zeros([4, 10]);
+		for (let i = 0; i < 4; i++) targets.data[i * 10 + i] = 1;
+		const before = await session.run({ x, targets });
+		const step = tensor(
+			x.data.map((v, i) => v + 1e-3 * Math.sign(Number(before.gradient.data[i]))),
+			x.dims,
+		);
+		const after = await session.run({ x: step, targets });
+		for (let i = 0; i < 4; i++) expect(Number(after.loss.data[i])).toBeGreaterThan(Number(before.loss.data[i]));
+		await session.close();
+	});
+
+	it("refuses logits that are not [N, K], and thresholds of another length", async () => {
+		const b = graphBuilder();
+		b.input("x", "float", [2, 3, 4]);
+		b.output(b.op("Identity", ["x"], {}, { name: "y" }), "float", [2, 3, 4]);
+		const graph = await infer(b.build(), shapeRuntime);
+		expect(() => lossGradientGraph(graph, { input: "x", logits: "y", loss: "bce" })).toThrow("float [N, K]");
+		await expect(identity("bce", new Float32Array(3))).rejects.toThrow("one threshold a label");
+	});
+});
