@@ -8,7 +8,7 @@ import { modelsCommand } from "./models.ts";
 import { purifyCommand } from "./purify.ts";
 import { runCommand } from "./run.ts";
 import { scenesCommand } from "./scenes.ts";
-import { type Globals, version } from "./terminal.ts";
+import { version } from "./terminal.ts";
 
 const MANUAL = `
 Kintsugi attacks vision-language classifiers, repairs the attacked images only where objects stand, and measures what that is
@@ -50,8 +50,8 @@ export async function main(args: readonly string[]): Promise<number> {
 		if (error instanceof CommanderError && error.exitCode === 0) return DONE;
 		const json = args.includes("--json");
 		const { message, code } = describe(error, root);
-		if (json) process.stdout.write(`${JSON.stringify({ error: { code, message } } satisfies { error: object } & Globals)}\n`);
-		else process.stderr.write(`${message}\n`);
+		if (json) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+		else process.stderr.write(code === "stopped" || message.includes("\n") ? `${message}\n` : `kintsugi: ${message}\n`);
 		return code === "usage" || code === "config" ? WRONG_USE : FAILED;
 	}
 }
@@ -62,15 +62,15 @@ function describe(error: unknown, root: Command): { code: string; message: strin
 		const text = error.message.startsWith("(output") ? root.helpInformation() : oneLine(error.message);
 		return {
 			code: "usage",
-			message: error.code === "commander.help" ? text : `${text.replace(/^error: /, "kintsugi: ")}; see kintsugi --help`,
+			message: error.code === "commander.help" ? text : `${text.replace(/^error: /, "")}; see kintsugi --help`,
 		};
 	}
-	if (error instanceof KintsugiError) return { code: error.code, message: `kintsugi: ${oneLine(error.message)}` };
+	if (error instanceof KintsugiError) return { code: error.code, message: oneLine(error.message) };
 	if (error instanceof Error && error.name === "AbortError")
 		return { code: "stopped", message: "stopped; run the same command to continue" };
 	const { message = String(error), stack } = error instanceof Error ? error : {};
 	const trace = process.env.KINTSUGI_DEBUG ? `\n${stack}` : " (KINTSUGI_DEBUG=1 shows where)";
-	return { code: "internal", message: `kintsugi: unexpected: ${oneLine(message)}${trace}` };
+	return { code: "internal", message: `unexpected: ${oneLine(message)}${trace}` };
 }
 
 const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, " ");

@@ -1,8 +1,14 @@
 /** @file The paper's figures as SVG (Apache ECharts, rendered without a browser); colours are CSS variables of the page. */
-import { type CustomSeriesOption, type CustomSeriesRenderItem, type EChartsOption, init } from "echarts";
+import type { CustomSeriesOption, CustomSeriesRenderItem, EChartsOption } from "echarts";
+import { BarChart, CustomChart, LineChart } from "echarts/charts";
+import { GridComponent, LegendComponent } from "echarts/components";
+import { init, use } from "echarts/core";
+import { SVGRenderer } from "echarts/renderers";
 import type { Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
 import type { Estimate } from "../metrics/intervals.ts";
 import { attackFamilies, attackLabel, epsilonText } from "./format.ts";
+
+use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, SVGRenderer]);
 
 /** CSS variables that the page must define; series take --series-1 .. --series-8. */
 const INK = "var(--ink)";
@@ -89,23 +95,25 @@ export function successFigure({ attacks }: Summary): string | undefined {
 	const largest = Math.max(...linf.map(({ epsilon }) => epsilon));
 	const series = [...families].flatMap(([family, members], i) => {
 		const name = `${family}, static`;
+		const earlier = [...families.values()].slice(0, i).flat();
+		const shift = (epsilon: number) => ASIDE * earlier.filter((other) => other.epsilon === epsilon).length;
 		const colour = seriesColour(i);
 		const spread = members.flatMap(({ epsilon, successRate }) => {
 			const range = bounds(successRate);
-			return range ? [[epsilon, ...range]] : [];
+			return range ? [[epsilon, ...range, shift(epsilon)]] : [];
 		});
 		const symbols = ["circle", "diamond", "triangle", "rect"];
 		return [
 			{
 				name,
 				type: "line" as const,
-				data: members.map(({ epsilon, successRate }) => [epsilon, successRate.value ?? 0]),
+				data: members.map(({ epsilon, successRate }) => ({ value: [epsilon, successRate.value ?? 0], symbolOffset: [shift(epsilon), 0] })),
 				symbol: symbols[i % symbols.length],
 				symbolSize: 9,
 				lineStyle: { color: colour, width: 2 },
 				itemStyle: { color: colour },
 			},
-			whiskers(colour, spread),
+			whiskers(colour, spread, (api) => Number(api.value(3))),
 		];
 	});
 	const option: EChartsOption = {
@@ -118,7 +126,7 @@ export function successFigure({ attacks }: Summary): string | undefined {
 			nameLocation: "middle",
 			nameGap: 32,
 			min: 0,
-			max: niceCeiling(largest),
+			...epsilonAxis(largest),
 			splitLine: { show: false },
 		},
 		yAxis: shareAxis("attack success rate"),
@@ -127,11 +135,14 @@ export function successFigure({ attacks }: Summary): string | undefined {
 	return render(option, 720, 360);
 }
 
-/** The next tick above the largest value. */
-const niceCeiling = (largest: number): number => {
-	const step = largest > 0.1 ? 0.05 : largest > 0.02 ? 0.01 : 0.002;
-	return Number((Math.floor(largest / step + 1e-9) * step + step).toFixed(4));
-};
+/** An axis from 0 with at most seven ticks, the last one above the largest value. */
+function epsilonAxis(largest: number): { max: number; interval: number } {
+	const interval = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5].find((step) => largest / step < 6) ?? 1;
+	return { max: Number(((Math.floor(largest / interval + 1e-9) + 1) * interval).toFixed(4)), interval };
+}
+
+/** Pixels between points of different families at the same epsilon, so that their intervals do not cover each other. */
+const ASIDE = 8;
 
 interface Group {
 	name: string;

@@ -3,14 +3,17 @@ import type { AttackSummary, PurifiedSummary, Summary } from "../experiments/sum
 import type { Estimate } from "../metrics/intervals.ts";
 import { attackFamilies, attackLabel, epsilonText, percent } from "./format.ts";
 
-const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${percent(low)} to ${percent(high)})`);
+const whole = (value: number): string => `${Math.round(100 * value)}`.replace("-", "\u2212");
+const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${whole(low)} to ${whole(high)} %)`);
 const share = (estimate: Estimate): string => `${percent(estimate.value)}${range(estimate)}`;
 
 const list = (parts: readonly string[]): string =>
 	parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
 
 const effect = ({ purifier, panel, recovered }: PurifiedSummary): string => {
-	const back = recovered && recovered.value !== null ? `, ${percent(recovered.value)} of what was lost${range(recovered)}` : "";
+	const part = recovered?.value ?? null;
+	const back =
+		part === null || !recovered ? "" : part > 0 ? `, ${percent(part)} of what was lost${range(recovered)}` : ", no better than without it";
 	return `${purifier} brought it to ${share(panel.precisionAt1)}${back}`;
 };
 
@@ -58,8 +61,13 @@ export function caveats({ experiment, made, attacks }: Summary): string[] {
 			"This is a miniature: a small world of drawn scenes and small models, made to run anywhere. It shows how the method behaves, not how well it works on photographs.",
 		);
 	}
+	if (attacks.some(({ criterion }) => criterion === "label-changed")) {
+		out.push(
+			"An attack counts as successful here as soon as the top label is another one, even if that one is true too. What the attack did to the truth is P@1.",
+		);
+	}
 	out.push(
-		`Intervals are 95 % bootstrap intervals over ${experiment.images - experiment.failed} images. They carry the chance of which images were drawn, not the choice of models, options or seed.`,
+		`Intervals are 95 % bootstrap intervals (Wilson's where a share is 0 or 1) over ${experiment.images - experiment.failed} images. They carry the chance of which images were drawn, not the choice of models, options or seed.`,
 	);
 	return out;
 }
