@@ -1,9 +1,10 @@
 /** @file Text -> token ids, from the tokenizer files of a model. */
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { KintsugiError } from "../errors.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { clipTokenizerJson } from "./clip-tokenizer-json.ts";
 
 export interface Tokenizer {
 	/** Length to which every text is padded or cut. */
@@ -19,48 +20,26 @@ export interface TokenizerOptions {
 	length?: number;
 }
 
-/** A token in tokenizer_config.json: its text, or an object that holds it. */
-const tokenText = (token: unknown): unknown =>
-	typeof token === "object" && token !== null ? (token as { content?: unknown }).content : token;
-
 /** model_max_length is about 1e30 in tokenizers that have no limit. */
 const MAX_LENGTH = 4096;
 
-/** Opens tokenizer.json and tokenizer_config.json of a folder; throws `model` where they are missing or malformed. */
+/**
+ * Opens the tokenizer of a folder: tokenizer.json, or vocab.json and merges.txt of a CLIP tokenizer, with tokenizer_config.json.
+ * Throws `model` where files are missing or malformed.
+ */
 export async function openTokenizer(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
-	const read = async (name: string): Promise<Record<string, unknown>> => {
-		try {
-			return JSON.parse(await readFile(join(folder, name), "utf8")) as Record<string, unknown>;
-		} catch (cause) {
-			const parts = {
-				where: join(folder, name),
-				expected: "the tokenizer of the model",
-				found: `${cause}`,
-				fix: "save the fast tokenizer with the model",
-			};
-			throw new KintsugiError("model", parts, { cause });
-		}
-	};
-	const [json, config] = await Promise.all([read("tokenizer.json"), read("tokenizer_config.json")]);
+	const files = await tokenizerFiles(folder);
+	const { json, config } = await readTokenizer(files);
 	const tokenizer = new HubTokenizer(json, config);
 	const length = options.length ?? config.model_max_length;
 	if (typeof length !== "number" || !Number.isInteger(length) || length < 2 || length > MAX_LENGTH) {
-		throw new KintsugiError("model", {
-			where: join(folder, "tokenizer_config.json"),
-			expected: `model_max_length from 2 to ${MAX_LENGTH}`,
-			found: `${length}`,
-			fix: "give the length that the text encoder was trained with",
-		});
+		const fix = "give the length that the text encoder was trained with";
+		throw refuse(files.config, `model_max_length from 2 to ${MAX_LENGTH}`, `${length}`, fix);
 	}
 	const padToken = tokenText(config.pad_token ?? config.eos_token);
 	const pad = typeof padToken === "string" ? tokenizer.token_to_id(padToken) : undefined;
 	if (pad === undefined) {
-		throw new KintsugiError("model", {
-			where: join(folder, "tokenizer_config.json"),
-			expected: "a pad_token of the vocabulary",
-			found: JSON.stringify(padToken) ?? "none",
-			fix: "name the padding token",
-		});
+		throw refuse(files.config, "a pad_token of the vocabulary", JSON.stringify(padToken) ?? "none", "name the padding token");
 	}
 	const padded = (text: string): number[] => {
 		const { ids } = tokenizer.encode(text);
@@ -69,7 +48,56 @@ export async function openTokenizer(folder: string, options: TokenizerOptions = 
 	};
 	return {
 		length,
-		files: [join(folder, "tokenizer.json"), join(folder, "tokenizer_config.json")],
+		files: Object.values(files),
 		encode: (texts) => tensor(BigInt64Array.from(texts.flatMap(padded), BigInt), [texts.length, length], "int64"),
 	};
+}
+
+const refuse = (where: string, expected: string, found: string, fix: string) => new KintsugiError("model", { where, expected, found, fix });
+
+/** A token in a configuration: its text, or an object that holds it. */
+const tokenText = (token: unknown): unknown =>
+	typeof token === "object" && token !== null ? (token as { content?: unknown }).content : token;
+
+interface TokenizerFiles {
+	config: string;
+	tokenizer?: string;
+	vocab?: string;
+	merges?: string;
+	specials?: string;
+}
+
+async function tokenizerFiles(folder: string): Promise<TokenizerFiles> {
+	const has = (name: string) =>
+		access(join(folder, name)).then(
+			() => true,
+			() => false,
+		);
+	const path = (name: string) => join(folder, name);
+	// Older versions keep the special tokens here too, and this file wins (Stable Diffusion 2 pads with "!").
+	const specials = (await has("special_tokens_map.json")) ? { specials: path("special_tokens_map.json") } : {};
+	const config = path("tokenizer_config.json");
+	if ((await has("vocab.json")) && (await has("merges.txt")) && !(await has("tokenizer.json"))) {
+		return { config, vocab: path("vocab.json"), merges: path("merges.txt"), ...specials };
+	}
+	return { config, tokenizer: path("tokenizer.json"), ...specials };
+}
+
+async function readTokenizer(files: TokenizerFiles): Promise<{ json: Record<string, unknown>; config: Record<string, unknown> }> {
+	const text = (path: string) =>
+		readFile(path, "utf8").catch((cause: Error) => {
+			throw refuse(path, "a file of the model's tokenizer", cause.message, "save the tokenizer with the model");
+		});
+	const read = async (path: string): Promise<Record<string, unknown>> => {
+		const content = await text(path);
+		try {
+			return JSON.parse(content) as Record<string, unknown>;
+		} catch {
+			throw refuse(path, "JSON", "text that does not parse", "save the tokenizer with the model");
+		}
+	};
+	const config = { ...(await read(files.config)), ...(files.specials ? await read(files.specials) : {}) };
+	if (files.tokenizer) return { json: await read(files.tokenizer), config };
+	const vocab = (await read(files.vocab ?? "")) as Record<string, number>;
+	return { json: clipTokenizerJson(vocab, await text(files.merges ?? "")), config };
 }

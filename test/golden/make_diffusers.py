@@ -20,7 +20,7 @@ from diffusers import (
 )
 from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
 
 OUT = Path(__file__).parent / "diffusers"
 
@@ -177,6 +177,21 @@ def tokenizer():
         pad_token="<|endoftext|>",
         model_max_length=12,
     )
+
+
+def slow_tokenizer(folder):
+    """The files of older repositories, such as Stable Diffusion 2's: vocab.json and merges.txt, and another padding token."""
+    core = json.loads(tokenizer().backend_tokenizer.to_str())["model"]
+    tok = CLIPTokenizer(core["vocab"], [tuple(m) for m in core["merges"]], pad_token="!")
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text(json.dumps(core["vocab"]))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(m) for m in core["merges"])]) + "\n")
+    bounds = {"bos_token": {"content": "<|startoftext|>"}, "eos_token": {"content": "<|endoftext|>"}}
+    config = {**bounds, "pad_token": "<|endoftext|>", "model_max_length": 12, "tokenizer_class": "CLIPTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "!"}))
+    tok.model_max_length = 12
+    (folder / "golden.json").write_text(json.dumps({"prompts": PROMPTS, "input_ids": ids(tok, PROMPTS).tolist()}))
 
 
 def text_encoder(tok, act="quick_gelu", seed=10):
@@ -366,6 +381,7 @@ def main():
     }
     (pipeline / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     inpaint(pipeline)
+    slow_tokenizer(OUT / "clip-tokenizer")
     DDPMScheduler().save_pretrained(OUT / "ddpm-scheduler")
     schedulers()
 
