@@ -2,7 +2,7 @@
 import type { AttackSummary } from "../experiments/summary.ts";
 import type { Estimate } from "../metrics/intervals.ts";
 
-export const percent = (value: number | null, digits = 0): string => (value === null ? "n/a" : `${(100 * value).toFixed(digits)} %`);
+export const percent = (value: number | null, digits = 0): string => (value === null ? "n/a" : `${(100 * value).toFixed(digits)}\u00a0%`);
 
 /** "0.81 [0.73, 0.88]"; "n/a" where it cannot be computed. */
 export function interval({ value, low, high }: Estimate, digits = 2): string {

@@ -4,7 +4,7 @@ import type { Estimate } from "../metrics/intervals.ts";
 import { attackFamilies, attackLabel, epsilonText, percent } from "./format.ts";
 
 const whole = (value: number): string => `${Math.round(100 * value)}`.replace("-", "\u2212");
-const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${whole(low)} to ${whole(high)} %)`);
+const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${whole(low)} to ${whole(high)}\u00a0%)`);
 const share = (estimate: Estimate): string => `${percent(estimate.value)}${range(estimate)}`;
 
 const list = (parts: readonly string[]): string =>
@@ -33,7 +33,7 @@ export function headline({ experiment, clean, attacks }: Summary): string[] {
 		sentences.push(`On ${experiment.images - experiment.failed} images the static attacks succeeded thus: ${rates.join("; ")}.`);
 	for (const attack of attacks.filter(({ purified, adversarial }) => purified.length > 0 && adversarial.precisionAt1.value !== null)) {
 		sentences.push(
-			`Under ${attackLabel(attack)} the share of images whose top label is true went from ${share(clean.panel.precisionAt1)} to ${share(attack.adversarial.precisionAt1)}; ${list(attack.purified.map(effect))}.`,
+			`Under ${attackLabel(attack)} the share of images whose top label is true went from ${share(clean.panel.precisionAt1)} to ${share(attack.adversarial.precisionAt1)}; ${attack.purified.map(effect).join("; ")}.`,
 		);
 	}
 	if (clean.purified.length > 0 && clean.panel.precisionAt1.value !== null) {

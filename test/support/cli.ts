@@ -1,0 +1,73 @@
+/** @file Runs the command line as a user does, and a small world for it: noisy pictures and a real, tiny network. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import sharp from "sharp";
+import { stringify } from "yaml";
+import { random } from "../../src/tensor/random.ts";
+
+export const ROOT = resolve(import.meta.dirname, "../..");
+export const TINY_CNN = join(ROOT, "test/golden/tiny-cnn.onnx");
+export const LABELS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+const SIDE = 16;
+
+export interface CliResult {
+	code: number | null;
+	stdout: string;
+	stderr: string;
+}
+
+/** Starts a command; one process, so that a signal reaches the program itself. */
+export function start(args: readonly string[], { cwd = ROOT }: { cwd?: string } = {}): { child: ChildProcess; result: Promise<CliResult> } {
+	const loader = join(ROOT, "node_modules/tsx/dist/loader.mjs");
+	const child = spawn(process.execPath, ["--import", loader, join(ROOT, "src/cli/main.ts"), ...args], {
+		cwd,
+		stdio: ["ignore", "pipe", "pipe"],
+	});
+	let stdout = "";
+	let stderr = "";
+	child.stdout.setEncoding("utf8").on("data", (text: string) => {
+		stdout += text;
+	});
+	child.stderr.setEncoding("utf8").on("data", (text: string) => {
+		stderr += text;
+	});
+	const result = new Promise<CliResult>((done) => {
+		child.on("close", (code) => done({ code, stdout, stderr }));
+	});
+	return { child, result };
+}
+
+export const kintsugi = (...args: string[]): Promise<CliResult> => start(args).result;
+
+/** Writes `count` noisy pictures of 16 x 16 pixels; returns their folder. */
+export async function pictures(folder: string, count: number): Promise<string> {
+	mkdirSync(folder, { recursive: true });
+	for (let n = 0; n < count; n++) {
+		const draw = random("picture", n);
+		const colour = [draw.int(200), draw.int(200), draw.int(200)];
+		const data = Uint8Array.from({ length: SIDE * SIDE * 3 }, (_, i) => colour[i % 3] + draw.int(56));
+		await sharp(data, { raw: { width: SIDE, height: SIDE, channels: 3 } })
+			.png()
+			.toFile(join(folder, `${String(n).padStart(2, "0")}.png`));
+	}
+	return folder;
+}
+
+/** Writes an experiment file about a folder of pictures and the tiny network. */
+export function experiment(path: string, images: string, over: Record<string, unknown> = {}): string {
+	const file = {
+		name: "tiny",
+		data: { images, canvas: { size: SIDE } },
+		classifier: { kind: "onnx", model: TINY_CNN, labels: LABELS, scores: { kind: "logits", output: "logits" }, batch: 2 },
+		attacks: [
+			{ name: "fgsm", epsilon: 0.05 },
+			{ name: "pgd", epsilon: 0.05, stepSize: 0.01, steps: 200, as: "pgd" },
+		],
+		purifiers: [{ name: "jpeg" }, { name: "blur", purify: ["clean", "pgd"] }],
+		evaluation: { chunk: 2, bootstrap: 100, gallery: 1 },
+		...over,
+	};
+	writeFileSync(path, stringify(file));
+	return path;
+}
