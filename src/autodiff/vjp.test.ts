@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { KintsugiError } from "../errors.ts";
 import { floatTensor, type Graph, type GraphBuilder, graphBuilder, infer, int64Tensor } from "../onnx/index.ts";
@@ -188,6 +190,11 @@ describe("what cannot be differentiated", () => {
 });
 
 describe("the tables", () => {
+	it("are the ones that docs/autodiff.md lists", () => {
+		const text = readFileSync(fileURLToPath(new URL("../../docs/autodiff.md", import.meta.url)), "utf8");
+		for (const [family, rules] of Object.entries(FAMILIES)) expect(text).toContain(`| ${family} | ${Object.keys(rules).join(" ")} |`);
+	});
+
 	it("have every operator once, and no operator both with a rule and without", () => {
 		const all = Object.values(FAMILIES).flatMap((family) => Object.keys(family));
 		expect(new Set(all).size).toBe(all.length);

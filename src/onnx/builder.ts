@@ -1,4 +1,5 @@
 /** @file Writes graphs node by node. A value is its name. */
+import { KintsugiError } from "../errors.ts";
 import type { Attribute, ConstantTensor, Dims, ElementType, Graph, Node, ValueInfo } from "./graph.ts";
 
 /** What an attribute may be given as: a plain number is an int, `float(x)` a float. */
@@ -31,11 +32,11 @@ export const int64Tensor = (values: readonly number[], dims: readonly number[] =
 });
 
 export interface GraphBuilder {
-	/** Declares a graph input and returns its name. */
+	/** Declares a graph input and returns its name; throws `onnx` if it is taken. */
 	input(name: string, type: ElementType, dims: Dims): string;
 	/** Declares a graph output. */
 	output(name: string, type: ElementType, dims: Dims): void;
-	/** Adds a constant tensor and returns its name; `name` is made unique unless it is given. */
+	/** Adds a constant tensor and returns its name; throws `onnx` if a given name belongs to something else. */
 	constant(value: ConstantTensor, name?: string): string;
 	/** A scalar float constant (equal values share one tensor). */
 	scalar(value: number): string;
@@ -91,9 +92,22 @@ export function graphBuilder({ name = "kintsugi", opset, extend, prefix = "" }: 
 		taken.add(`${base}_${i}`);
 		return `${base}_${i}`;
 	};
+	const claim = (given: string): string => {
+		if (taken.has(given)) {
+			throw new KintsugiError("onnx", {
+				where: `building the graph '${name}'`,
+				expected: "a name that is not taken",
+				found: `'${given}' a second time`,
+				fix: "choose another name, or leave it out",
+			});
+		}
+		taken.add(given);
+		return given;
+	};
 	const constant = (value: ConstantTensor, given?: string): string => {
-		const unique = given ?? fresh("const");
-		taken.add(unique);
+		// A weight that is used twice may be declared twice.
+		if (given !== undefined && initializers.get(given) === value) return given;
+		const unique = given === undefined ? fresh("const") : claim(given);
 		initializers.set(unique, value);
 		return unique;
 	};
@@ -121,8 +135,7 @@ export function graphBuilder({ name = "kintsugi", opset, extend, prefix = "" }: 
 	};
 	return {
 		input(inputName, type, dims) {
-			taken.add(inputName);
-			inputs.push({ name: inputName, type, dims });
+			inputs.push({ name: claim(inputName), type, dims });
 			return inputName;
 		},
 		output(outputName, type, dims) {
