@@ -99,7 +99,7 @@ async function attackImages(paths: string[], flags: AttackFlags): Promise<void> 
 		const images = stack(batch.map((image) => image.canvas));
 		const ids = batch.map(({ sample }) => sample.id);
 		const result = await runAttack(createAttack(spec), classifier, { images, ids, seed, ...context });
-		for (const warning of result.warnings) warnings.add(warning);
+		for (const warning of result.warnings) if (!warning.startsWith("no true labels")) warnings.add(warning);
 		for (const [i, { sample, name }] of batch.entries()) {
 			const outcome = result.outcomes[i];
 			const adversarial = resultPath(out, name, ".adversarial.png");

@@ -1,4 +1,5 @@
 /** @file Named images for the commands `attack` and `purify`: which models look at them, how they are read, where results go. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
@@ -87,7 +88,18 @@ export async function readImages(
 	experiment: Experiment,
 	fail: (failure: ImageFailure) => void,
 ): Promise<NamedImage[]> {
-	const { samples } = await openImageFiles({ paths });
+	const there = paths.filter((path) => {
+		if (existsSync(path)) return true;
+		const { code, message } = new KintsugiError("image", {
+			where: path,
+			expected: "an image file or a folder",
+			found: "nothing",
+			fix: "check the path",
+		});
+		fail({ image: path, code, message });
+		return false;
+	});
+	const { samples } = await openImageFiles({ paths: there });
 	const canvas = canvasOptions(experiment);
 	const taken = new Set<string>();
 	const images: NamedImage[] = [];
