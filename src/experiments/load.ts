@@ -2,19 +2,19 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type Document, LineCounter, parseDocument } from "yaml";
-import type { AttackSpec } from "../attacks/schema.ts";
 import { KintsugiError } from "../errors.ts";
 import type { PurifierSpec } from "../purifiers/registry.ts";
 import { type RegionsOptions, regionsSchema } from "../regions/regions.ts";
 import { explain, type KeySchema, nearest, pathText } from "./complaint.ts";
+import type { NamedAttack } from "./plan.ts";
 import { CLEAN, NO_PURIFIER } from "./records.ts";
-import { attackName, type ExperimentFile, experimentKeys, experimentSchema } from "./schema.ts";
+import { type ExperimentFile, epsilonText, experimentKeys, experimentSchema, familyName } from "./schema.ts";
 
 /** An experiment with every default filled in and every name settled. */
 export interface Experiment extends Omit<ExperimentFile, "attacks" | "purifiers"> {
 	/** Folder that relative paths start from. */
 	base: string;
-	attacks: { name: string; spec: AttackSpec }[];
+	attacks: NamedAttack[];
 	purifiers: { name: string; spec: PurifierSpec; purify: string[]; regions: RegionsOptions }[];
 }
 
@@ -79,12 +79,11 @@ function lineOf(document: Document, lines: LineCounter, path: readonly PropertyK
 /** Names attacks and purifiers, and checks what a schema cannot see. */
 function settle(file: ExperimentFile, base: string, place: Place): Experiment {
 	const attacks = file.attacks.flatMap(({ own, rest }, i) =>
-		rest.map((spec) => ({
-			name:
-				own.as === undefined ? attackName(spec) : rest.length > 1 ? `${own.as}-${attackName(spec).split("-").slice(1).join("-")}` : own.as,
-			spec,
-			at: ["attacks", i],
-		})),
+		rest.map((spec) => {
+			const family = own.as ?? familyName(spec);
+			const single = own.as !== undefined && rest.length === 1;
+			return { name: single ? family : `${family}-${epsilonText(spec.epsilon)}`, family, spec, at: ["attacks", i] };
+		}),
 	);
 	assertUnique(attacks, place);
 	const names = attacks.map(({ name }) => name);
@@ -117,7 +116,7 @@ function settle(file: ExperimentFile, base: string, place: Place): Experiment {
 	return {
 		...file,
 		base,
-		attacks: attacks.map(({ name, spec }) => ({ name, spec })),
+		attacks: attacks.map(({ at: _, ...attack }) => attack),
 		purifiers: purifiers.map(({ at: _, ...purifier }) => purifier),
 	};
 }

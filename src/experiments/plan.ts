@@ -16,6 +16,8 @@ export type Options = Readonly<Record<string, unknown>>;
 
 export interface NamedAttack {
 	readonly name: string;
+	/** Attacks of one family differ in epsilon alone. */
+	readonly family: string;
 	readonly spec: AttackSpec;
 }
 

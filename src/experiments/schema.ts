@@ -121,11 +121,13 @@ export function experimentKeys(): object {
 	};
 }
 
-/** "pgd-8/255-targeted": the attack, what bounds it, and whether it is targeted. */
-export function attackName(spec: AttackSpec): string {
-	const levels = spec.epsilon * 255;
-	const decimal = Number(spec.epsilon.toPrecision(4));
-	const whole = Math.abs(levels - Math.round(levels)) < 1e-6 && `${decimal}`.length > 4;
-	const parts = [spec.name, ...(spec.norm === "l2" ? ["l2"] : []), whole ? `${Math.round(levels)}/255` : `${decimal}`];
-	return [...parts, ...(spec.target === "none" ? [] : ["targeted"])].join("-");
+/** 0.05 as a decimal, 8/255 as a fraction. */
+export function epsilonText(epsilon: number): string {
+	const levels = epsilon * 255;
+	const decimal = `${Number(epsilon.toPrecision(4))}`;
+	return Math.abs(levels - Math.round(levels)) < 1e-6 && decimal.length > 4 ? `${Math.round(levels)}/255` : decimal;
 }
+
+/** What attacks are called that differ in epsilon alone: "fgsm", "pgd-l2-targeted". */
+export const familyName = (spec: AttackSpec): string =>
+	[spec.name, ...(spec.norm === "l2" ? ["l2"] : []), ...(spec.target === "none" ? [] : ["targeted"])].join("-");

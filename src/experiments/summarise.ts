@@ -68,12 +68,13 @@ interface Context {
 
 const mean = (values: readonly number[]): number => (values.length === 0 ? 0 : values.reduce((a, b) => a + b, 0) / values.length);
 
-function attackSummary(context: Context, { name, spec }: NamedAttack): AttackSummary {
+function attackSummary(context: Context, { name, family, spec }: NamedAttack): AttackSummary {
 	const { rows, estimate, parts } = context;
 	const attacked = rows.filter((r) => r.attack === name && r.purifier === NO_PURIFIER);
 	const counted = attacked.filter((row) => attackSuccessRate(spec.criterion, [judgement(row, parts)]).n > 0);
 	return {
 		attack: name,
+		family,
 		threat: "static",
 		options: spec,
 		epsilon: spec.epsilon,

@@ -31,6 +31,8 @@ export interface PurifiedSummary {
 
 export interface AttackSummary {
 	attack: string;
+	/** Attacks of one family differ in epsilon alone. */
+	family: string;
 	/** The classifier alone was attacked; the attacker did not know the purifier. */
 	threat: "static";
 	options: Options;

@@ -4,9 +4,10 @@ import { BarChart, CustomChart, LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
+import { epsilonText } from "../experiments/schema.ts";
 import type { Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
 import type { Estimate } from "../metrics/intervals.ts";
-import { attackFamilies, attackLabel, epsilonText } from "./format.ts";
+import { attackFamilies, attackLabel } from "./format.ts";
 
 use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, SVGRenderer]);
 
@@ -94,7 +95,7 @@ export function successFigure({ attacks }: Summary): string | undefined {
 	if (families.size === 0) return undefined;
 	const largest = Math.max(...linf.map(({ epsilon }) => epsilon));
 	const series = [...families].flatMap(([family, members], i) => {
-		const name = `${family}, static`;
+		const name = `${family} (static)`;
 		const earlier = [...families.values()].slice(0, i).flat();
 		const shift = (epsilon: number) => ASIDE * earlier.filter((other) => other.epsilon === epsilon).length;
 		const colour = seriesColour(i);
@@ -118,7 +119,7 @@ export function successFigure({ attacks }: Summary): string | undefined {
 	});
 	const option: EChartsOption = {
 		grid: { left: 64, right: 24, top: 44, bottom: 52 },
-		legend: legend([...families.keys()].map((family) => `${family}, static`)),
+		legend: legend([...families.keys()].map((family) => `${family} (static)`)),
 		xAxis: {
 			...axisStyle,
 			type: "value",

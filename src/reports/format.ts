@@ -14,25 +14,15 @@ export function interval({ value, low, high }: Estimate, digits = 2): string {
 /** Interval with its n: every number carries both. */
 export const withN = (estimate: Estimate, digits = 2): string => `${interval(estimate, digits)}, n = ${estimate.n}`;
 
-/** 8/255 as a fraction, 0.05 as a decimal. */
-export function epsilonText(epsilon: number): string {
-	const levels = epsilon * 255;
-	const decimal = Number(epsilon.toPrecision(4));
-	if (Math.abs(levels - Math.round(levels)) > 1e-6 || `${decimal}`.length <= 4) return `${decimal}`;
-	return `${Math.round(levels)}/255`;
-}
-
 /** Every result of an attack carries its threat model: "fgsm-0.05 (static)". */
 export const attackLabel = ({ attack, threat }: Pick<AttackSummary, "attack" | "threat">): string => `${attack} (${threat})`;
 
-/** Attacks that differ in epsilon alone, by name ("PGD targeted"), each sorted by epsilon; attacks without a result are left out. */
+/** Attacks by family, each sorted by epsilon; attacks without a result are left out. */
 export function attackFamilies(attacks: readonly AttackSummary[]): Map<string, AttackSummary[]> {
 	const families = new Map<string, AttackSummary[]>();
 	for (const attack of attacks) {
-		const { options, targeted, successRate } = attack;
-		if (successRate.value === null) continue;
-		const name = `${String(options.name).toUpperCase()}${options.norm === "l2" ? " L2" : ""}${targeted ? " targeted" : ""}`;
-		families.set(name, [...(families.get(name) ?? []), attack]);
+		if (attack.successRate.value === null) continue;
+		families.set(attack.family, [...(families.get(attack.family) ?? []), attack]);
 	}
 	for (const members of families.values()) members.sort((a, b) => a.epsilon - b.epsilon);
 	return families;

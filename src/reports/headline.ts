@@ -1,7 +1,9 @@
 /** @file What a run measured, and what it does not show, in plain sentences. */
+
+import { epsilonText } from "../experiments/schema.ts";
 import type { AttackSummary, PurifiedSummary, Summary } from "../experiments/summary.ts";
 import type { Estimate } from "../metrics/intervals.ts";
-import { attackFamilies, attackLabel, epsilonText, percent } from "./format.ts";
+import { attackFamilies, attackLabel, percent } from "./format.ts";
 
 const whole = (value: number): string => `${Math.round(100 * value)}`.replace("-", "\u2212");
 const range = ({ low, high }: Estimate): string => (low === null || high === null ? "" : ` (${whole(low)} to ${whole(high)}\u00a0%)`);

@@ -1,7 +1,9 @@
 /** @file The numbers of a run as tables, for the terminal, Markdown and HTML alike. Every number carries n and its interval. */
+
+import { epsilonText } from "../experiments/schema.ts";
 import type { Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
 import type { Estimate } from "../metrics/intervals.ts";
-import { attackLabel, epsilonText, escapeHtml, interval } from "./format.ts";
+import { attackLabel, escapeHtml, interval } from "./format.ts";
 
 export interface Table {
 	title: string;

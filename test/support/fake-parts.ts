@@ -95,8 +95,8 @@ export function fakeParts({ paths, faulty = [], onPurify = () => {} }: FakeOptio
 		classifier: classifier(),
 		truth: ({ id }) => Float32Array.from(LABELS, (label) => (id.startsWith(label) ? 1 : 0)),
 		attacks: [
-			{ name: "fgsm-0.05", spec: attackSchema.parse({ name: "fgsm", epsilon: 0.05 }) },
-			{ name: "fgsm-0.2", spec: attackSchema.parse({ name: "fgsm", epsilon: 0.2 }) },
+			{ name: "fgsm-0.05", family: "fgsm", spec: attackSchema.parse({ name: "fgsm", epsilon: 0.05 }) },
+			{ name: "fgsm-0.2", family: "fgsm", spec: attackSchema.parse({ name: "fgsm", epsilon: 0.2 }) },
 		],
 		detector: {
 			name: "whole",
