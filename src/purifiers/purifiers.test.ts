@@ -44,11 +44,11 @@ async function purify(spec: PurifierSpec, inputs: readonly PurifierInput[], seed
 
 const changed = (a: Tensor, b: Tensor) => a.data.map((v, i) => (v === b.data[i] ? 0 : 1));
 const specs: Record<string, PurifierSpec> = {
-	"segmentation-guided": { name: "segmentation-guided", steps: 2 },
+	"segmentation-guided": { name: "segmentation-guided", steps: 2, batch: 3 },
 	"segmentation-guided outside": { name: "segmentation-guided", steps: 2, inpaint: "outside" },
 	"segmentation-guided feathered": { name: "segmentation-guided", steps: 2, feather: 2 },
-	naive: { name: "naive", steps: 4 },
-	ddpm: { name: "ddpm", t: 5 },
+	naive: { name: "naive", steps: 4, batch: 2 },
+	ddpm: { name: "ddpm", t: 5, batch: 2 },
 	"ddpm boxes": { name: "ddpm", t: 100, steps: 3, sampler: "ddim", region: "boxes" },
 	vae: { name: "vae" },
 	jpeg: { name: "jpeg", quality: 50 },
@@ -84,7 +84,7 @@ describe.each(Object.entries(specs))("%s", (_, spec) => {
 		expect(purifier.name).toBe(spec.name);
 		expect(seen.at(-1)).toBeCloseTo(1, 10);
 		expect(seen).toEqual([...seen].sort((a, b) => a - b));
-		const { name: _name, ...given } = spec;
+		const { name: _name, batch: _batch, ...given } = { batch: 1, ...spec };
 		expect(purifier.options).toMatchObject(given);
 		expect(JSON.parse(JSON.stringify(purifier.options))).toEqual(purifier.options);
 		await purifier.close();

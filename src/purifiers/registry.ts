@@ -18,7 +18,8 @@ import { segmentationGuided, segmentationGuidedSchema } from "./segmentation-gui
 import { vae, vaeSchema } from "./vae.ts";
 
 const model = (name: string) => z.string().min(1).default(name).describe("diffusers folder, or the name of a known model");
-const batch = z.int().positive().default(4).describe("images computed together; does not change the result");
+// One image at a time costs a CPU about as much as four (bench/inpaint.ts), and a batch that is not full costs as much as a full one.
+const batch = z.int().positive().default(1).describe("images computed together, for devices that gain from it; does not change the result");
 
 /** Options of every purifier, told apart by `name`. */
 export const purifierSchema = z.discriminatedUnion("name", [

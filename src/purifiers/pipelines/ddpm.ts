@@ -62,7 +62,7 @@ export function timestepsBelow(t: number, steps: number): number[] {
 /** Opens a diffusers folder with a UNet2DModel: `unet` and `scheduler` inside it, or both files side by side as in google/ddpm-*. */
 export async function openDdpmPipeline(
 	folder: string,
-	{ batch = 4, hashing = {}, ...session }: DdpmPipelineOptions = {},
+	{ batch = 1, hashing = {}, ...session }: DdpmPipelineOptions = {},
 ): Promise<DdpmPipeline> {
 	const nested = await exists(join(folder, "unet", "config.json"));
 	const [unetFolder, schedulerFolder] = nested ? [join(folder, "unet"), join(folder, "scheduler")] : [folder, folder];

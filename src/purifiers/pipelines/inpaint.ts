@@ -58,7 +58,7 @@ export interface InpaintPipelineOptions extends SessionOptions {
 /** Opens a diffusers folder of an inpainting pipeline. Throws `config` or `model` for what is missing or not supported. */
 export async function openInpaintPipeline(
 	folder: string,
-	{ batch = 4, hashing = {}, ...session }: InpaintPipelineOptions = {},
+	{ batch = 1, hashing = {}, ...session }: InpaintPipelineOptions = {},
 ): Promise<InpaintPipeline> {
 	await componentClasses(folder, {
 		unet: ["UNet2DConditionModel"],
