@@ -14,7 +14,7 @@ import { decodeImage } from "../image/decode.ts";
 import type { Classifier } from "../models/classifier.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { commaList, positiveNumber, wholeNumber } from "./options.ts";
-import { type Globals, note, progressPrinter, untilInterrupted } from "./terminal.ts";
+import { type Globals, INCOMPLETE, note, progressPrinter, untilInterrupted } from "./terminal.ts";
 
 /** Images computed together. */
 const BATCH = 8;
@@ -171,5 +171,5 @@ export async function forBatches(
 /** Notes what was skipped; a command with failures ends with exit code 1. */
 export function tellFailures(flags: Globals, failures: readonly ImageFailure[]): void {
 	for (const { message } of failures) note(flags, `skipped: ${message}`);
-	if (failures.length > 0) process.exitCode = 1;
+	if (failures.length > 0) throw INCOMPLETE;
 }

@@ -1,14 +1,13 @@
 /** @file `kintsugi run`: an experiment file from start to report. */
 import { join } from "node:path";
 import { Command } from "commander";
-import { KintsugiError } from "../errors.ts";
 import { type Experiment, loadExperiment } from "../experiments/load.ts";
 import { type FinishedRun, runExperiment } from "../experiments/run-experiment.ts";
 import { duration } from "../reports/format.ts";
 import { writeReport } from "../reports/report.ts";
 import { shortTable, textTable } from "../reports/tables.ts";
 import { positiveNumber, wholeNumber, withGlobals } from "./options.ts";
-import { type Globals, note, printResult, progressPrinter, untilInterrupted, version } from "./terminal.ts";
+import { type Globals, INCOMPLETE, note, printResult, progressPrinter, untilInterrupted, version } from "./terminal.ts";
 
 export const RUN_FILES = `
 Files written to DIR:
@@ -89,11 +88,5 @@ function tellNotes(flags: Globals, { summary, failures }: FinishedRun): void {
 	for (const warning of summary.warnings) note(flags, `warning: ${warning}`);
 	for (const { image, stage, message } of failures) note(flags, `skipped: image ${image} at ${stage}: ${message}`);
 	const { images, failed } = summary.experiment;
-	if (failed < images) return;
-	throw new KintsugiError("dataset", {
-		where: "images",
-		expected: "at least one that can be used",
-		found: `${failed} failures`,
-		fix: "look at the reasons above",
-	});
+	if (failed === images) throw INCOMPLETE;
 }

@@ -13,6 +13,9 @@ export interface Globals {
 	quiet?: boolean;
 }
 
+/** Thrown by commands that did what could be done and have said what could not: exit code 1 without another message. */
+export const INCOMPLETE = new Error("some images could not be used");
+
 /** Prints a result: text for people, or the object as one line of JSON. */
 export function printResult({ json }: Globals, text: string, object: unknown): void {
 	process.stdout.write(json ? `${JSON.stringify(object)}\n` : `${text}\n`);

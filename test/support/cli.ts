@@ -3,7 +3,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import sharp from "sharp";
+import { vi } from "vitest";
 import { stringify } from "yaml";
+import { main } from "../../src/cli/program.ts";
 import { random } from "../../src/tensor/random.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
@@ -38,6 +40,23 @@ export function start(args: readonly string[], { cwd = ROOT }: { cwd?: string } 
 	return { child, result };
 }
 
+/** Runs a command in this process: faster, and the same but for signals. One at a time. */
+export async function inProcess(...args: string[]): Promise<CliResult> {
+	const said = { stdout: "", stderr: "" };
+	const spies = (["stdout", "stderr"] as const).map((name) =>
+		vi.spyOn(process[name], "write").mockImplementation((text) => {
+			said[name] += String(text);
+			return true;
+		}),
+	);
+	try {
+		return { code: await main(args), ...said };
+	} finally {
+		for (const spy of spies) spy.mockRestore();
+	}
+}
+
+/** Runs a command as a process of its own. */
 export const kintsugi = (...args: string[]): Promise<CliResult> => start(args).result;
 
 /** Writes `count` noisy pictures of 16 x 16 pixels; returns their folder. */
