@@ -30,34 +30,46 @@ function hashKey(parts: readonly (string | number)[]): [number, number] {
 	return [Number(h & 0xffffffffn), Number(h >> 32n)];
 }
 
-/** High and low 32 bits of a 32 x 32 bit product, in exact integer arithmetic. */
-function multiply(a: number, b: number, out: Uint32Array): void {
+/** High 32 bits of a 32 x 32 bit product; the halves keep every step exact in doubles. */
+function highProduct(a: number, b: number): number {
 	const al = a & 0xffff;
 	const ah = a >>> 16;
 	const bl = b & 0xffff;
 	const bh = b >>> 16;
-	const low = al * bl;
-	const mid = ah * bl + (low >>> 16);
+	const mid = ah * bl + ((al * bl) >>> 16);
 	const mid2 = al * bh + (mid & 0xffff);
-	out[0] = ah * bh + Math.floor(mid / 65536) + Math.floor(mid2 / 65536);
-	out[1] = Math.imul(a, b);
+	return ah * bh + Math.floor(mid / 65536) + Math.floor(mid2 / 65536);
 }
 
-/** Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). */
-export function philox(counter: Uint32Array, key0: number, key1: number): Uint32Array {
-	const p0 = new Uint32Array(2);
-	const p1 = new Uint32Array(2);
-	const c = Uint32Array.from(counter);
+/** Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011); writes to `out` if it is given. */
+export function philox(counter: Uint32Array, key0: number, key1: number, out = new Uint32Array(4)): Uint32Array {
+	let [c0, c1, c2, c3] = counter;
 	let k0 = key0;
 	let k1 = key1;
 	for (let round = 0; round < 10; round++) {
-		multiply(0xd2511f53, c[0], p0);
-		multiply(0xcd9e8d57, c[2], p1);
-		c.set([p1[0] ^ c[1] ^ k0, p1[1], p0[0] ^ c[3] ^ k1, p0[1]]);
+		const high0 = highProduct(0xd2511f53, c0);
+		const low0 = Math.imul(0xd2511f53, c0);
+		const high1 = highProduct(0xcd9e8d57, c2);
+		const low1 = Math.imul(0xcd9e8d57, c2);
+		c0 = (high1 ^ c1 ^ k0) >>> 0;
+		c1 = low1 >>> 0;
+		c2 = (high0 ^ c3 ^ k1) >>> 0;
+		c3 = low0 >>> 0;
 		k0 = (k0 + 0x9e3779b9) >>> 0;
 		k1 = (k1 + 0xbb67ae85) >>> 0;
 	}
-	return c;
+	out[0] = c0;
+	out[1] = c1;
+	out[2] = c2;
+	out[3] = c3;
+	return out;
+}
+
+/** `n` draws as float32. */
+function fill(n: number, draw: () => number): Float32Array {
+	const out = new Float32Array(n);
+	for (let i = 0; i < n; i++) out[i] = draw();
+	return out;
 }
 
 /**
@@ -67,13 +79,13 @@ export function philox(counter: Uint32Array, key0: number, key1: number): Uint32
 export function random(...key: (string | number)[]): Random {
 	const [key0, key1] = hashKey(key);
 	const counter = new Uint32Array(4);
-	let block: Uint32Array = new Uint32Array(0);
-	let next = 0;
+	const block = new Uint32Array(4);
+	let next = block.length;
 	let spare: number | undefined;
 
 	const bits = (): number => {
 		if (next === block.length) {
-			block = philox(counter, key0, key1);
+			philox(counter, key0, key1, block);
 			next = 0;
 			counter[0]++;
 			if (counter[0] === 0) counter[1]++;
@@ -97,8 +109,8 @@ export function random(...key: (string | number)[]): Random {
 		uniform,
 		normal,
 		int,
-		normals: (n) => Float32Array.from({ length: n }, normal),
-		uniforms: (n, low = 0, high = 1) => Float32Array.from({ length: n }, () => low + (high - low) * uniform()),
+		normals: (n) => fill(n, normal),
+		uniforms: (n, low = 0, high = 1) => fill(n, () => low + (high - low) * uniform()),
 		pick: (items) => items[int(items.length)],
 		shuffled(items) {
 			const out = [...items];
