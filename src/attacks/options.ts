@@ -19,7 +19,9 @@ export const pixelAmount = z
 	.pipe(z.number().nonnegative())
 	.describe('amount in pixels of [0, 1], as a number or a fraction such as "8/255"');
 
-export const lossName = z.enum(["cross-entropy", "bce", "margin"]).describe("loss that the attack raises (or lowers, if targeted)");
+export const lossName = z
+	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin"])
+	.describe("loss that the attack raises (or lowers, if targeted)");
 export const labelRule = z.enum(LABEL_RULES).describe("labels of the loss of an untargeted attack");
 export const targetRule = z
 	.union([z.enum(["none", ...TARGET_RULES]), z.strictObject({ label: z.string() })])

@@ -16,6 +16,13 @@ const REFERENCE: Record<Loss, (z: number[], t: number[], thresholds: number[]) =
 		const mass = t.reduce((a, b) => a + b, 0);
 		return { loss: -t.reduce((s, v, k) => s + v * log[k], 0), gradient: log.map((l, k) => mass * Math.exp(l) - t[k]) };
 	},
+	"set-cross-entropy"(z, t) {
+		const top = Math.max(...z);
+		const exp = z.map((v) => Math.exp(v - top));
+		const all = exp.reduce((a, b) => a + b, 0);
+		const wanted = exp.reduce((s, v, k) => s + v * t[k], 0);
+		return { loss: Math.log(all) - Math.log(wanted), gradient: exp.map((v, k) => v / all - (t[k] * v) / wanted) };
+	},
 	bce(z, t, thresholds) {
 		const p = z.map((v, k) => 1 / (1 + Math.exp(thresholds[k] - v)));
 		const loss = p.reduce((s, v, k) => s - t[k] * Math.log(v) - (1 - t[k]) * Math.log(1 - v), 0);
@@ -43,7 +50,7 @@ async function identity(loss: Loss, thresholds?: Float32Array) {
 const rows = (t: Tensor) => Array.from({ length: N }, (_, i) => [...t.data.slice(i * K, (i + 1) * K)]);
 
 describe("losses", () => {
-	it.each<Loss>(["cross-entropy", "bce", "margin"])("%s and its gradient, image by image", async (loss) => {
+	it.each<Loss>(["cross-entropy", "set-cross-entropy", "bce", "margin"])("%s and its gradient, image by image", async (loss) => {
 		const thresholds = Float32Array.of(0.5, -1, 0, 2);
 		const session = await identity(loss, loss === "bce" ? thresholds : undefined);
 		await fc.assert(
@@ -77,7 +84,7 @@ describe("losses", () => {
 	});
 
 	it("stays finite for logits far from zero", async () => {
-		for (const loss of ["cross-entropy", "bce"] as const) {
+		for (const loss of ["cross-entropy", "set-cross-entropy", "bce"] as const) {
 			const session = await identity(loss);
 			const x = tensor(
 				Float32Array.from({ length: N * K }, (_, i) => (i % 2 === 0 ? 500 : -500)),

@@ -8,7 +8,7 @@ import { type Emit, emitter, type Value } from "./emit.ts";
 import { gradientName, vjp } from "./vjp.ts";
 
 /** Losses of one image from logits `[N, K]` and targets `[N, K]`; defined at `LossName` of src/models/classifier.ts. */
-export type Loss = "cross-entropy" | "bce" | "margin";
+export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin";
 
 export interface LossOptions {
 	/** Output `[N, K]`. */
@@ -34,6 +34,12 @@ const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
 	// -sum_k t_k log softmax(z)_k
 	"cross-entropy": ({ e, z, targets }) =>
 		e.unary("Neg", sumLabels(e, e.mul(targets, e.op("LogSoftmax", [z], z.dims, { attributes: { axis: 1 } })))),
+	// -log sum_{t = 1} softmax(z)_k
+	"set-cross-entropy"({ e, z, targets }) {
+		const log = e.op("LogSoftmax", [z], z.dims, { attributes: { axis: 1 } });
+		const wanted = e.where(e.binary("Greater", targets, 0.5, "bool"), log, -FAR);
+		return e.reshape(e.unary("Neg", e.reduce("ReduceLogSumExp", wanted, [1])), [z.dims[0]]);
+	},
 	// with u = z - threshold: sum_k softplus(u_k) - t_k u_k
 	bce({ e, z, targets, thresholds }) {
 		const u = thresholds ? e.sub(z, e.constant(floatTensor(thresholds, [1, thresholds.length]))) : z;

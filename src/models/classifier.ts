@@ -7,6 +7,7 @@ import type { Tensor } from "../tensor/tensor.ts";
  */
 export type LossName =
 	| "cross-entropy" // -sum_k t_k log softmax(z)_k
+	| "set-cross-entropy" // -log sum_k t_k softmax(z)_k: how unlikely it is that the top label is a wanted one; of one label, cross-entropy
 	| "bce" // sum_k binary cross-entropy of sigmoid(z_k - threshold_k) with t_k
 	| "margin"; // max over k with t = 0 of z_k, minus min over k with t = 1 of z_k
 

@@ -26,6 +26,13 @@ function lossOf(name: LossName, z: Float64Array, t: Float32Array, thresholds: Fl
 		const logp = z.map((v) => v - top - Math.log(sum));
 		return { loss: -logp.reduce((s, v, k) => s + v * t[k], 0), dz: logp.map((v, k) => total * Math.exp(v) - t[k]) };
 	}
+	if (name === "set-cross-entropy") {
+		const top = Math.max(...z);
+		const p = z.map((v) => Math.exp(v - top));
+		const all = p.reduce((s, v) => s + v, 0);
+		const wanted = p.reduce((s, v, k) => s + v * t[k], 0);
+		return { loss: Math.log(all / wanted), dz: p.map((v, k) => v / all - (t[k] * v) / wanted) };
+	}
 	if (name === "bce") {
 		const p = z.map((v, k) => sigmoid(v - thresholds[k]));
 		return { loss: -p.reduce((s, v, k) => s + Math.log(t[k] > 0 ? v : 1 - v), 0), dz: p.map((v, k) => v - t[k]) };
