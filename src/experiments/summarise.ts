@@ -55,7 +55,7 @@ export function summarise({ name, parts, plan, rows, failures, warnings, bootstr
 		clean: { panel: estimate.panel(clean.map(before)), purified: purifiedSummaries(context, CLEAN, clean) },
 		attacks: parts.attacks.map((attack) => attackSummary(context, attack)),
 		failures: failures.map(({ image, stage, code }) => ({ image, stage, code })),
-		warnings: [...warnings],
+		warnings: [...warnings, ...withoutRegions(context)],
 	};
 }
 
@@ -105,6 +105,20 @@ function judgement({ truth, scoresClean, scoresBefore, target }: RecordRow, { cl
 	const known = truth ? Float32Array.from(labels, (label) => (truth.includes(label) ? 1 : 0)) : predictedLabels(clean, thresholds);
 	const seen = { clean, logits: Float32Array.from(scoresBefore), truth: known, thresholds };
 	return target === null ? seen : { ...seen, target: labels.indexOf(target) };
+}
+
+/** A purifier of regions leaves images alone in which nothing was found: readers must know how many. */
+function withoutRegions({ parts, rows }: Context): string[] {
+	const attacks = [CLEAN, ...parts.attacks.map(({ name }) => name)];
+	return attacks.flatMap((attack) =>
+		purifiersOf(parts, attack)
+			.filter(({ purifier }) => purifier.needsRegions)
+			.flatMap(({ name }) => {
+				const purified = rows.filter((r) => r.attack === attack && r.purifier === name && r.repetition === 0);
+				const untouched = purified.filter(({ regions }) => regions.length === 0).length;
+				return untouched === 0 ? [] : [`${attack}: ${name} found nothing to repaint in ${untouched} of ${purified.length} images`];
+			}),
+	);
 }
 
 function purifiedSummaries({ parts, rows, clean, estimate }: Context, attack: string, attacked: readonly RecordRow[]): PurifiedSummary[] {

@@ -1,7 +1,7 @@
 /** @file The qualitative grid: for a few images each stage as a picture, with the top labels under it. */
 import sharp from "sharp";
 import { maskName, pictureName, readMask, readPicture } from "../experiments/pictures.ts";
-import { CLEAN, NO_PURIFIER, type RecordRow } from "../experiments/records.ts";
+import { NO_PURIFIER, type RecordRow } from "../experiments/records.ts";
 import type { Artifact, ArtifactStore } from "../experiments/store.ts";
 import { encodePng } from "../image/encode.ts";
 import { overlayMask, perturbationPicture } from "../image/overlay.ts";
@@ -38,6 +38,9 @@ export interface GalleryOptions {
 	store: ArtifactStore;
 	labels: readonly string[];
 	thresholds: ArrayLike<number>;
+	/** Attacks and purifiers in the order in which they are shown. */
+	attacks: readonly string[];
+	purifiers: readonly string[];
 	/** Images shown for each attack. */
 	images?: number;
 }
@@ -53,7 +56,6 @@ export async function makeGalleries(
 	rows: readonly RecordRow[],
 	{ store, labels, thresholds, images = 4 }: GalleryOptions,
 ): Promise<Gallery[]> {
-	const attacks = [...new Set(rows.filter(({ attack }) => attack !== CLEAN).map(({ attack }) => attack))];
 	const defended = attacks.filter((attack) => rows.some((r) => r.attack === attack && r.purifier !== NO_PURIFIER));
 	const artifacts = new Map<string, Artifact | undefined>();
 	const open = async (key: string) => {
@@ -81,9 +83,9 @@ export async function makeGalleries(
 				labels: [],
 			},
 		];
-		const purified = rows.filter(
-			(r) => r.attack === row.attack && r.position === row.position && r.purifier !== NO_PURIFIER && r.repetition === 0,
-		);
+		const purified = rows
+			.filter((r) => r.attack === row.attack && r.position === row.position && r.purifier !== NO_PURIFIER && r.repetition === 0)
+			.sort((a, b) => purifiers.indexOf(a.purifier) - purifiers.indexOf(b.purifier));
 		for (const { purifier, afterKey, scoresAfter, slot, truth, regions } of purified) {
 			const after = await open(afterKey);
 			if (!after) continue;

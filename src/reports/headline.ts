@@ -23,7 +23,7 @@ const effect = ({ purifier, panel, recovered }: PurifiedSummary): string => {
 function families(attacks: readonly AttackSummary[]): string[] {
 	return [...attackFamilies(attacks)].map(([name, members]) => {
 		const each = members.map(({ epsilon, successRate }) => `${percent(successRate.value)} at epsilon ${epsilonText(epsilon)}`);
-		return `${name} ${list(each)}`;
+		return `${name} ${each.length > 2 ? `from ${each[0]} to ${each.at(-1)}` : list(each)}`;
 	});
 }
 

@@ -16,7 +16,14 @@ export interface WriteReportOptions {
 export async function writeReport(experiment: Experiment, run: FinishedRun, { out, version }: WriteReportOptions): Promise<string> {
 	const { summary, rows, failures, store, thresholds } = run;
 	const { labels } = summary.experiment;
-	const galleries = await makeGalleries(rows, { store, labels, thresholds, images: experiment.evaluation.gallery });
+	const galleries = await makeGalleries(rows, {
+		store,
+		labels,
+		thresholds,
+		attacks: summary.attacks.map(({ attack }) => attack),
+		purifiers: summary.made.purifiers.map(({ name }) => name),
+		images: experiment.evaluation.gallery,
+	});
 	const { base: _, ...printed } = experiment;
 	const html = renderReport({ summary, galleries, costs: costs(rows), failures, experiment: stringify(printed), version });
 	const path = join(out, "report.html");

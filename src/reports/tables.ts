@@ -40,12 +40,13 @@ const PANEL = ["P@1", "recall", "precision", "F1", "CF1", "OF1", "mAP"];
 
 function panelRows(images: string, before: Panel, purified: readonly PurifiedSummary[]): string[][] {
 	return [
-		[images, "none", ...panelCells(before), "", String(before.labelChanged.n)],
-		...purified.map(({ purifier, panel, recovered }) => [
+		[images, "none", ...panelCells(before), "", "", String(before.labelChanged.n)],
+		...purified.map(({ purifier, panel, recovered, regionsPerImage }) => [
 			images,
 			purifier,
 			...panelCells(panel),
 			recovered ? interval(recovered) : "",
+			regionsPerImage === null ? "" : regionsPerImage.toFixed(1),
 			String(panel.labelChanged.n),
 		]),
 	];
@@ -55,7 +56,7 @@ function panelRows(images: string, before: Panel, purified: readonly PurifiedSum
 export function qualityTable({ clean, attacks }: Summary): Table {
 	return {
 		title: "Classification of clean, adversarial and purified images",
-		columns: ["images", "purifier", ...PANEL, "P@1 recovered", "n"],
+		columns: ["images", "purifier", ...PANEL, "P@1 recovered", "regions an image", "n"],
 		rows: [
 			...panelRows("clean", clean.panel, clean.purified),
 			...attacks.flatMap((attack) => panelRows(attackLabel(attack), attack.adversarial, attack.purified)),
