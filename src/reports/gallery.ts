@@ -54,7 +54,7 @@ const PNG_SIDE = 160;
 /** The galleries of all attacks that were defended against (or of all attacks): the first images on which each attack succeeded. */
 export async function makeGalleries(
 	rows: readonly RecordRow[],
-	{ store, labels, thresholds, images = 4 }: GalleryOptions,
+	{ store, labels, thresholds, attacks, purifiers, images = 4 }: GalleryOptions,
 ): Promise<Gallery[]> {
 	const defended = attacks.filter((attack) => rows.some((r) => r.attack === attack && r.purifier !== NO_PURIFIER));
 	const artifacts = new Map<string, Artifact | undefined>();
