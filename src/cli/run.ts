@@ -27,7 +27,7 @@ Exit codes:
 
 const MANUAL = `
 Runs an experiment file: images -> canvas -> attack -> regions -> purification -> classification -> records -> report.
-The files in experiments/ of this package show every part; docs/experiments.md lists all options.
+The files in experiments/ of this package show every part; docs/options.md lists all options.
 ${RUN_FILES}
 
 Examples:
