@@ -26,6 +26,9 @@ export async function hashFile(path: string, memo?: HashMemo): Promise<string> {
 	return hash;
 }
 
+/** sha256 of plain data as JSON; the caller keeps the order of keys. */
+export const hashData = (data: unknown): string => createHash("sha256").update(JSON.stringify(data)).digest("hex");
+
 /** sha256 over several files, independent of the order in which they are named. */
 export async function hashFiles(paths: readonly string[], { base, memo }: HashOptions = {}): Promise<string> {
 	const lines = await Promise.all(

@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
+import { hashData, hashFile } from "../hub/hash.ts";
 import { constantOf, type Graph, graphBuilder } from "../onnx/index.ts";
 import { readModelFile, type SessionOptions } from "../runtime/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { tensor } from "../tensor/tensor.ts";
 import type { Classifier } from "./classifier.ts";
 import { embedTexts } from "./clip-text.ts";
-import { hashData, hashFile } from "./fingerprint.ts";
 import { graphClassifier } from "./graph-classifier.ts";
 import { readModelJson, readPreprocessing } from "./hub-folder.ts";
 import { fromCanvas } from "./preprocessing.ts";
@@ -100,13 +100,13 @@ export async function openClip(options: ClipOptions): Promise<Classifier> {
 	const texts = await embedTexts(readModelFile(text), tokenizer.encode(prompts), session);
 	const preprocessing = readPreprocessing(folder);
 	const { graph, batch } = fromCanvas(readModelFile(vision), { preprocessing, canvas, batch: wanted });
-	const tokenizerHash = hashFile(join(folder, "tokenizer.json"));
+	const tokenizerHash = await hashFile(join(folder, "tokenizer.json"));
 	return graphClassifier({
 		...session,
 		name: basename(folder),
 		hash: hashData([
-			hashFile(vision),
-			hashFile(text),
+			await hashFile(vision),
+			await hashFile(text),
 			tokenizerHash,
 			prompts,
 			labels,

@@ -2,11 +2,11 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
+import { hashData, hashFile } from "../hub/hash.ts";
 import type { Preprocessing } from "../image/preprocess.ts";
 import type { Graph } from "../onnx/index.ts";
 import { readModelFile, type SessionOptions } from "../runtime/index.ts";
 import type { Classifier } from "./classifier.ts";
-import { hashData, hashFile } from "./fingerprint.ts";
 import { graphClassifier } from "./graph-classifier.ts";
 import { fromCanvas, preprocessingSchema } from "./preprocessing.ts";
 import { type Scores, scoresSchema, withLogits } from "./scores.ts";
@@ -53,7 +53,8 @@ function thresholdLogits(threshold: number | readonly number[], labels: readonly
 /** Opens an ONNX classifier. Throws `model`, `config` or `onnx` with what does not fit. */
 export async function openOnnxClassifier(options: OnnxClassifierOptions): Promise<Classifier> {
 	const { model, labels, scores, preprocessing = {}, canvas, threshold = 0.5, batch: wanted = 8, ...session } = options;
-	const source = typeof model === "string" ? { graph: readModelFile(model), name: basename(model, ".onnx"), hash: hashFile(model) } : model;
+	const source =
+		typeof model === "string" ? { graph: readModelFile(model), name: basename(model, ".onnx"), hash: await hashFile(model) } : model;
 	const { graph, batch } = fromCanvas(source.graph, { preprocessing, canvas, batch: wanted });
 	return graphClassifier({
 		...session,

@@ -2,6 +2,7 @@
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../../errors.ts";
+import { hashData, hashFile } from "../../hub/hash.ts";
 import { inverse, type Mapping, mapBox } from "../../image/geometry.ts";
 import type { Preprocessing } from "../../image/preprocess.ts";
 import { freeze, type Graph } from "../../onnx/index.ts";
@@ -9,7 +10,6 @@ import { openSession, readModelFile, type Session, type SessionOptions, shapeRun
 import { assertDims, type Tensor } from "../../tensor/tensor.ts";
 import { inBatches } from "../batches.ts";
 import type { Detection, Detector } from "../detector.ts";
-import { hashData, hashFile } from "../fingerprint.ts";
 import { readModelJson, readPreprocessing } from "../hub-folder.ts";
 import { CANVAS, fromCanvas, preprocessingSchema } from "../preprocessing.ts";
 import { decodeDetr } from "./detr.ts";
@@ -60,14 +60,14 @@ const onCanvas = (found: Detection[][], toCanvas: Mapping): Detection[][] =>
 
 const detrConfig = z.object({ id2label: z.record(z.string(), z.string()) });
 
-function detr({ path }: DetectorSpec & { kind: "detr" }): Network {
+async function detr({ path }: DetectorSpec & { kind: "detr" }): Promise<Network> {
 	const { id2label } = readModelJson(path, "config.json", detrConfig);
 	const labels = Array.from({ length: Object.keys(id2label).length }, (_, i) => id2label[i] ?? "N/A");
 	const file = join(path, "onnx", "model.onnx");
 	const preprocessing = readPreprocessing(path);
 	return {
 		name: basename(path),
-		hash: hashData([hashFile(file), labels, preprocessing]),
+		hash: hashData([await hashFile(file), labels, preprocessing]),
 		labels,
 		graph: readModelFile(file),
 		preprocessing,
@@ -78,12 +78,12 @@ function detr({ path }: DetectorSpec & { kind: "detr" }): Network {
 	};
 }
 
-function yolox({ path, labels, preprocessing, nms }: DetectorSpec & { kind: "yolox" }): Network {
+async function yolox({ path, labels, preprocessing, nms }: DetectorSpec & { kind: "yolox" }): Promise<Network> {
 	const graph = readModelFile(path);
 	const output = graph.outputs[0].name;
 	return {
 		name: basename(path, ".onnx"),
-		hash: hashData([hashFile(path), labels, preprocessing, nms]),
+		hash: hashData([await hashFile(path), labels, preprocessing, nms]),
 		labels,
 		graph,
 		preprocessing,
@@ -106,7 +106,7 @@ function assertOutputs({ graph, outputs, name }: Network): void {
 
 /** Opens a detector; its graph is made for each canvas size when it is first met. Throws `model` or `config`. */
 export async function openDetector(spec: DetectorSpec, options: SessionOptions = {}): Promise<Detector> {
-	const network = spec.kind === "detr" ? detr(spec) : yolox(spec);
+	const network = await (spec.kind === "detr" ? detr(spec) : yolox(spec));
 	assertOutputs(network);
 	const { name, hash, labels, graph: model, preprocessing, outputs, decode } = network;
 	const opened = new Map<string, Promise<{ session: Session; toCanvas: Mapping; batch: number }>>();
