@@ -21,7 +21,7 @@ export { type ResolvedModel, resolveModel } from "./hub/resolve.ts";
 export { type Canvas, type CanvasOptions, toCanvas } from "./image/canvas.ts";
 export { type DecodedImage, decodeImage } from "./image/decode.ts";
 export { encodePng, writePng } from "./image/encode.ts";
-export { overlayMask, perturbationPicture } from "./image/overlay.ts";
+export { contactSheet, overlayMask, perturbationPicture, upscale } from "./image/overlay.ts";
 export * from "./metrics/attack-success.ts";
 export * from "./metrics/intervals.ts";
 export * from "./metrics/ranking.ts";
