@@ -25,7 +25,7 @@ export function demoCommand(): Command {
 			.option("--out <dir>", "folder of the run", join("runs", "demo"))
 			.option("--count <n>", "number of scenes, of 200 (default: as in experiments/demo.yaml)", positiveNumber)
 			.option("--seed <n>", "seed of scenes, attacks and purifiers", wholeNumber, 0)
-			.option("--threads <n>", "threads of one operator", positiveNumber, 2),
+			.option("--threads <n>", "threads of one operator; another number may change the last bits of results", positiveNumber, 2),
 	)
 		.addHelpText("after", MANUAL)
 		.action(async (flags: RunFlags) => runFile(join(packageRoot(), "experiments", "demo.yaml"), flags));

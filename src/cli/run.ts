@@ -51,7 +51,7 @@ export function runCommand(): Command {
 			.option("--out <dir>", "folder of the run (default: runs/NAME, NAME as in the file)")
 			.option("--count <n>", "use this many images instead of the number in the file", positiveNumber)
 			.option("--seed <n>", "use this seed instead of the one in the file", wholeNumber)
-			.option("--threads <n>", "threads of one operator", positiveNumber, 2),
+			.option("--threads <n>", "threads of one operator; another number may change the last bits of results", positiveNumber, 2),
 	)
 		.addHelpText("after", MANUAL)
 		.action(async (file: string, flags: RunFlags) => runFile(file, flags));
