@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from common import Ema, Run, base_parser, setup, write_json
+from common import Ema, Run, base_parser, setup
 from data import BACKGROUND, Scenes, jitter_colour, load_scenes, pixel_noise, shift, split_rows
 from export_clip import export
 from muon import make_optimizer
@@ -24,7 +24,7 @@ PATCH = 8
 
 
 def parse() -> argparse.Namespace:
-    parser = base_parser("Train mini-clip.", "mini-clip", minutes=12, batch_size=96, lr=1.5e-3)
+    parser = base_parser("Train mini-clip.", "mini-clip", minutes=16.5, batch_size=96, lr=1.5e-3)
     parser.add_argument("--dense", type=float, default=0.5, help="weight of the patch loss")
     return parser.parse_args()
 
@@ -185,7 +185,7 @@ def main() -> None:
     export(ema.module, tokenizer, dict(zip(scenes.names, thresholds.tolist(), strict=True)), args.out)
     ema.module.clip.save_pretrained(args.work / "clip" / "model")
     tokenizer.save_pretrained(args.work / "clip" / "model")
-    write_json(args.work / "clip" / "training.json", run.training_facts())
+    run.write_facts()
 
 
 if __name__ == "__main__":

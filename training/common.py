@@ -131,19 +131,26 @@ class Run:
             speed = self.samples / max(self.elapsed, 1e-9)
             print(f"step {self.step} {self.elapsed / 60:.1f} min {speed:.0f}/s {text}", flush=True)
 
-    def training_facts(self) -> dict:
-        return {
-            "minutes": round(self.elapsed / 60, 1),
-            "steps": self.step,
-            "samples": self.samples,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        }
+    def write_facts(self, **measured: float) -> None:
+        """What the training took, as training.json beside the checkpoint."""
+        facts = {"minutes": round(self.elapsed / 60, 1), "steps": self.step, "samples": self.samples}
+        write_json(self.folder / "training.json", {**facts, "torch": torch.__version__, **measured})
 
 
 def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def tidy(folder: Path) -> None:
+    """After save_pretrained: no paths of this machine in configurations, files readable by everybody."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+        if path.name == "config.json":
+            config = json.loads(path.read_text())
+            config.pop("_name_or_path", None)
+            write_json(path, config)
 
 
 def to_unit(images: np.ndarray | Tensor) -> Tensor:

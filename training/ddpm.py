@@ -11,13 +11,13 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
-from common import Ema, Run, base_parser, contact_sheet, setup, write_json
+from common import Ema, Run, base_parser, contact_sheet, setup, tidy
 from data import jitter_colour, load_scenes, photo_crops, photographs, split_rows, unit_batch
 from muon import make_optimizer
 
 
 def parse() -> argparse.Namespace:
-    parser = base_parser("Train mini-ddpm.", "mini-ddpm", minutes=15, batch_size=64, lr=1.5e-3)
+    parser = base_parser("Train mini-ddpm.", "mini-ddpm", minutes=26, batch_size=64, lr=1.5e-3)
     parser.add_argument("--photos", type=Path, help="folder of photographs; without it only scenes are used")
     parser.add_argument("--photo-crops", type=int, default=20_000, help="crops drawn once from the photographs")
     parser.add_argument("--held-out-photos", type=int, default=30, help="photographs (the last by name) never trained on")
@@ -84,7 +84,8 @@ def psnr(a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def export(unet: UNet2DModel, out: Path) -> None:
-    DDPMPipeline(unet.to(torch.float32), build_scheduler()).save_pretrained(out)
+    DDPMPipeline(unet.to(torch.float16), build_scheduler()).save_pretrained(out)
+    tidy(out)
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def main() -> None:
     if not args.export_only:
         train(args, run, unet, ema, optimizer)
     export(ema.module, args.out)
-    write_json(args.work / "ddpm" / "training.json", run.training_facts())
+    run.write_facts()
 
 
 def train(args: argparse.Namespace, run: Run, unet: UNet2DModel, ema: Ema, optimizer: torch.optim.Optimizer) -> None:

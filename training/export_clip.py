@@ -80,8 +80,8 @@ def export(model: nn.Module, tokenizer: CLIPTokenizer, thresholds: dict[str, flo
     clip.set_attn_implementation("eager")
     out.mkdir(parents=True, exist_ok=True)
     config = {**clip.config.to_diff_dict(), "architectures": ["CLIPModel"]}
-    for tower in ("text_config", "vision_config"):
-        config[tower] = clip.config.to_dict()[tower]
+    for tower in (clip.config.text_config, clip.config.vision_config):
+        config[tower.model_type.removeprefix("clip_").replace("_model", "_config")] = tower.to_diff_dict()
     config["logit_scale"] = float(model.scale.detach().exp()[0])
     config["logit_bias"] = float(model.bias.detach()[0])
     write_json(out / "config.json", config)

@@ -5,16 +5,19 @@ often noised (the target is not), because purifiers repaint inside images that a
 """
 
 import argparse
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from clip_teacher import load_text_encoder
-from common import Ema, Run, base_parser, setup, write_json
+from common import Ema, Run, base_parser, setup, tidy
 from data import Scenes, load_scenes, pixel_noise, split_rows, unit_batch
 from masks import MaskSampler, draw_masks
 from muon import make_optimizer
@@ -22,7 +25,7 @@ from prompts import encode
 
 
 def parse() -> argparse.Namespace:
-    parser = base_parser("Train mini-inpaint.", "mini-inpaint", minutes=45, batch_size=32, lr=1e-3)
+    parser = base_parser("Train mini-inpaint.", "mini-inpaint", minutes=58, batch_size=32, lr=1e-3)
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder (a diffusers folder)")
     parser.add_argument("--noised", type=float, default=0.5, help="share of samples whose conditioning image is noised")
     parser.add_argument("--amplitude", type=float, default=0.1, help="largest amplitude of that noise, pixels in [0, 1]")
@@ -57,6 +60,7 @@ def build_scheduler() -> DDIMScheduler:
         rescale_betas_zero_snr=True,
         clip_sample=False,
         set_alpha_to_one=True,
+        steps_offset=1,
     )
 
 
@@ -68,12 +72,16 @@ def encode_images(vae: AutoencoderTiny, images: Tensor) -> Tensor:
     return latents.float() * vae.config.scaling_factor
 
 
-def all_latents(vae: AutoencoderTiny, images: np.ndarray) -> Tensor:
-    """Latents of every scene, float16 [N, 4, 32, 32]."""
+def all_latents(vae: AutoencoderTiny, images: np.ndarray, weights: Path, cache: Path) -> Tensor:
+    """Latents of every scene, float16 [N, 4, 32, 32]; the cache is named by the autoencoder's weights."""
+    path = cache / f"latents-{len(images)}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}.pt"
+    if path.exists():
+        return torch.load(path)
     parts = [
         encode_images(vae, unit_batch(images, np.arange(k, min(k + 256, len(images)))) * 2 - 1).half()
         for k in range(0, len(images), 256)
     ]
+    torch.save(torch.cat(parts), path)
     return torch.cat(parts)
 
 
@@ -106,6 +114,12 @@ def pipeline(unet: UNet2DConditionModel, vae: AutoencoderTiny, text: CLIPTextMod
     )
 
 
+def prefix_text_model(path: Path) -> None:
+    """Names the weights `text_model.*`, as every published pipeline does and every transformers version reads."""
+    weights = load_file(path)
+    save_file({f"text_model.{name.removeprefix('text_model.')}": w for name, w in weights.items()}, path, {"format": "pt"})
+
+
 def main() -> None:
     args = parse()
     setup(args)
@@ -121,8 +135,10 @@ def main() -> None:
         train(args, run, unet, ema, optimizer, scenes, vae, PromptTable(text, tokenizer))
     whole = ema.module.to(memory_format=torch.contiguous_format)
     parts = (whole, vae.to(memory_format=torch.contiguous_format), text, tokenizer)
-    pipeline(*parts).to(torch.float16).save_pretrained(args.out, safe_serialization=True)
-    write_json(args.work / "inpaint" / "training.json", run.training_facts())
+    pipeline(*parts).to(torch.float16).save_pretrained(args.out)
+    prefix_text_model(args.out / "text_encoder/model.safetensors")
+    tidy(args.out)
+    run.write_facts()
 
 
 def train(
@@ -137,7 +153,8 @@ def train(
 ) -> None:
     rows = split_rows(len(scenes))[0]
     scheduler = build_scheduler()
-    latents = all_latents(vae, scenes.images)
+    latents = all_latents(vae, scenes.images, args.vae / "diffusion_pytorch_model.safetensors", args.work / "cache")
+    unet.set_attn_processor(AttnProcessor())  # on CPUs its backward pass is several times faster than the fused kernel's
     print(f"latents: standard deviation {latents.float().std():.3f}", flush=True)
     sampler = MaskSampler(scenes, np.random.default_rng([args.seed, run.step]))
     for _ in run.steps(optimizer, args.batch_size):

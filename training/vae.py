@@ -14,13 +14,13 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from clip_teacher import load_teacher
-from common import Ema, Run, base_parser, contact_sheet, setup, write_json
+from common import Ema, Run, base_parser, contact_sheet, setup, tidy
 from data import jitter_colour, load_scenes, pixel_noise, split_rows, unit_batch
 from muon import make_optimizer
 
 
 def parse() -> argparse.Namespace:
-    parser = base_parser("Train the autoencoder of mini-inpaint.", "mini-inpaint/vae", minutes=10, batch_size=24, lr=1e-3)
+    parser = base_parser("Train the autoencoder of mini-inpaint.", "mini-inpaint/vae", minutes=8, batch_size=24, lr=1e-3)
     parser.add_argument("--perceptual", type=float, default=0.1, help="weight of mini-clip's distance, 0 turns it off")
     parser.add_argument("--latent-noise", type=float, default=0.05, help="standard deviation, in units of the latents")
     return parser.parse_args()
@@ -50,10 +50,11 @@ def round_trip(vae: AutoencoderTiny, images: Tensor) -> Tensor:
 
 
 def export(vae: AutoencoderTiny, images: np.ndarray, out: Path) -> float:
-    """Records the scaling factor that gives latents unit variance; float16 weights."""
+    """Records the scaling factor that gives latents unit variance."""
     factor = 1 / float(latent_statistics(vae, images).std())
     vae.register_to_config(scaling_factor=factor)
-    vae.save_pretrained(out)
+    vae.to(torch.float32).save_pretrained(out)
+    tidy(out)
     return factor
 
 
@@ -74,7 +75,7 @@ def main() -> None:
     factor = export(ema.module, scenes.images[held[:256]], args.out)
     contact_sheet([sample[:12], again[:12], (sample - again)[:12] * 4 + 0.5], args.work / "vae" / "reconstructions.png")
     print(f"held out: {psnr:.2f} dB, scaling factor {factor:.4f}")
-    write_json(args.work / "vae" / "training.json", {**run.training_facts(), "psnr": psnr})
+    run.write_facts(psnr=psnr)
 
 
 def train(args: argparse.Namespace, run: Run, vae: AutoencoderTiny, ema: Ema, optimizer, images: np.ndarray, rows: np.ndarray) -> None:
