@@ -175,7 +175,9 @@ function toOrt(input: SessionValue, t: Tensor<DType> | undefined, name: string):
 			fix: "feed a tensor of that type and shape",
 		});
 	}
-	return new OrtTensor(t.dtype, t.data as Float32Array, [...t.dims]) as OrtTensor;
+	if (t.dtype !== "float16") return new OrtTensor(t.dtype, t.data as Float32Array, [...t.dims]) as OrtTensor;
+	// Where Float16Array exists (Node 24), OrtTensor makes one of the bits, and ORT 1.30's native side cannot read it.
+	return Object.defineProperty(new OrtTensor("uint16", t.data as Uint16Array, [...t.dims]) as OrtTensor, "type", { value: "float16" });
 }
 
 function fromOrt(value: OrtTensor): Tensor<DType> {
