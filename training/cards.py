@@ -13,7 +13,8 @@ SCENES = (
 LIMITS = (
     "A miniature: the architecture and the file formats are the real ones, the world is a toy. It knows 64 x 64 pixel "
     "scenes of emoji glyphs and {categories}. Use it to run, test and demonstrate the pipeline offline, not to judge "
-    "photographs. It was not trained to resist attacks, and results with it say nothing about the size of an effect on real models."
+    "photographs. Fresh scenes are new compositions of glyphs that training has seen, so the figures above are those of an easy "
+    "task. It was not trained to resist attacks, and results with it say nothing about the size of an effect on real models."
 )
 CATEGORIES = "24 categories"
 
@@ -52,8 +53,8 @@ from mini-clip's vision tower. Hungarian matching and the losses of DETR; half o
         tags=["diffusers", "stable-diffusion-inpainting", "image-to-image"],
         pipeline="image-to-image",
         title="a small Stable Diffusion inpainting pipeline",
-        about="""A diffusers folder that `StableDiffusionInpaintPipeline` runs as it is: `AutoencoderTiny` with one downsampling (64 x 64 x 3
-to 32 x 32 x 4), `UNet2DConditionModel` with 9 input channels (7.1 M parameters, attention at 16 x 16 and 8 x 8), the text
+        about="""A diffusers folder that `StableDiffusionInpaintPipeline` runs as it is: `AutoencoderTiny` with one downsampling (64 x 64 x
+3 to 32 x 32 x 4), `UNet2DConditionModel` with 9 input channels (7.1 M parameters, attention at 16 x 16 and 8 x 8), the text
 encoder of mini-clip (frozen), `DDIMScheduler` with v-prediction, zero terminal SNR and trailing timesteps. Weights are float16.
 Masks in training: boxes of objects grown by 0 to 4 pixels, random boxes, 8 % the whole image;
 10 % empty prompts. Half of the conditioning images carried pixel noise of up to 0.1 while the target stayed clean, because
@@ -136,9 +137,10 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of the exported models")
     parser.add_argument("--work", type=Path, default=ROOT / "training/work", help="where the trainers kept training.json")
     args = parser.parse_args()
-    rows = json.loads((args.models / "quality.json").read_text())["rows"]
+    quality = json.loads((args.models / "quality.json").read_text())
     for name, spec in CARDS.items():
-        (args.models / name / "README.md").write_text(card(name, spec, rows, args.work), encoding="utf-8")
+        text = card(name, spec, quality.get(name, {}).get("rows", []), args.work)
+        (args.models / name / "README.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ Each part measures one model and needs only the exported files; parts that are n
 import argparse
 import datetime
 import json
+import math
 import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from safetensors import safe_open
 
 from common import ROOT, setup, write_json
 from data import load_scenes
@@ -48,6 +51,32 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def count_parameters(folder: Path) -> int:
+    """Of all .safetensors and .onnx files below a model's folder."""
+    total = 0
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, "pt") as weights:
+            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+    for path in folder.rglob("*.onnx"):
+        total += sum(math.prod(w.dims) for w in onnx.load(path).graph.initializer if w.data_type == onnx.TensorProto.FLOAT)
+    return total
+
+
+def by_model(rows: list[dict], models: Path, scenes: int) -> dict:
+    """What `models/quality.json` holds under each model's name."""
+    result: dict[str, dict] = {}
+    for name in dict.fromkeys(row["model"].split()[0] for row in rows):
+        mine = [row for row in rows if row["model"].split()[0] == name]
+        headline = [row for row in mine if row["target"]] or [row for row in mine if "denoised" in row["measure"]]
+        result[name] = {
+            "parameters": count_parameters(models / name),
+            "on": f"{scenes} fresh scenes" if any(row["target"] for row in mine) else "fresh scenes and held-out photographs",
+            "measured": {row["measure"]: round(row["value"], 4) for row in headline},
+            "rows": mine,
+        }
+    return result
+
+
 def main() -> None:
     args = parse()
     setup(args)
@@ -55,7 +84,7 @@ def main() -> None:
     names = list(json.loads((args.models / "mini-clip/thresholds.json").read_text())["thresholds"])
     scenes = load_scenes(args.fresh, args.work / "cache", names)
     path = out / "quality.json"
-    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    old = [row for model in json.loads(path.read_text()).values() for row in model["rows"]] if path.exists() else []
     rows = []
     for part, measure in PARTS.items():
         if part in args.only:
@@ -63,7 +92,7 @@ def main() -> None:
             rows += [{"part": part, **row, **stamp} for row in measure(args, scenes)]
         else:
             rows += [row for row in old if row["part"] == part]
-        write_json(path, {"data": f"{len(scenes)} fresh scenes", "rows": rows})
+    write_json(path, by_model(rows, args.models, len(scenes)))
     table = markdown(rows)
     (out / "quality.md").write_text(table, encoding="utf-8")
     print(table)
