@@ -58,7 +58,12 @@ from mini-clip's vision tower. Hungarian matching and the losses of DETR; half o
 encoder of mini-clip (frozen), `DDIMScheduler` with v-prediction, zero terminal SNR and trailing timesteps. Weights are float16.
 Masks in training: boxes of objects grown by 0 to 4 pixels, random boxes, 8 % the whole image;
 10 % empty prompts. Half of the conditioning images carried pixel noise of up to 0.1 while the target stayed clean, because
-purifiers repaint inside attacked images.""",
+purifiers repaint inside attacked images.
+
+Recognised means: mini-clip's logit of the object's label lies above its threshold; one object a scene whose category occurs
+there once, repainted inside its box (UNet in bfloat16), the rest of the picture kept. Guidance 7.5 exaggerates colours and
+texture, which mini-clip likes (hence a ratio above one); guidance 3 to 5 looks calmer and was recognised in 89 and 93 % of 100
+objects (originals: 86 %). Zebras and bicycles come out as their texture rather than as their shape.""",
         commands=[
             "python clip.py --train DATA",
             "python vae.py --train DATA --out work/vae",
