@@ -125,5 +125,5 @@ async function attackImages(paths: string[], flags: AttackFlags): Promise<void> 
 	const table = { title: describeAttack(spec), columns: ["image", "success", "top label before", "after", "largest change"], rows };
 	printResult(flags, `${textTable(table)}\n\nFiles in ${out}`, { attack: spec, threat: "static", out, images: done, failures });
 	for (const warning of warnings) note(flags, `warning: ${warning}`);
-	tellFailures(flags, failures);
+	tellFailures(failures);
 }

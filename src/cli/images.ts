@@ -14,7 +14,7 @@ import { decodeImage } from "../image/decode.ts";
 import type { Classifier } from "../models/classifier.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { commaList, positiveNumber, wholeNumber } from "./options.ts";
-import { type Globals, INCOMPLETE, note, progressPrinter, untilInterrupted } from "./terminal.ts";
+import { type Globals, INCOMPLETE, progressPrinter, untilInterrupted } from "./terminal.ts";
 
 /** Images computed together. */
 const BATCH = 8;
@@ -168,8 +168,8 @@ export async function forBatches(
 	}).finally(progress.stop);
 }
 
-/** Notes what was skipped; a command with failures ends with exit code 1. */
-export function tellFailures(flags: Globals, failures: readonly ImageFailure[]): void {
-	for (const { message } of failures) note(flags, `skipped: ${message}`);
+/** Names what was skipped, also with --quiet; a command with failures ends with exit code 1. */
+export function tellFailures(failures: readonly ImageFailure[]): void {
+	for (const { message } of failures) process.stderr.write(`skipped: ${message}\n`);
 	if (failures.length > 0) throw INCOMPLETE;
 }

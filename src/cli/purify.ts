@@ -127,5 +127,5 @@ async function purifyImages(paths: string[], flags: PurifyFlags): Promise<void> 
 	}
 	const table = { title: `purified by ${asked.spec.name}`, columns: ["image", "regions", "top label before", "after"], rows };
 	printResult(flags, `${textTable(table)}\n\nFiles in ${out}`, { purifier: asked.spec, out, images: done, failures });
-	tellFailures(flags, failures);
+	tellFailures(failures);
 }
