@@ -75,7 +75,7 @@ export async function openPrepared(graph: Graph, options: SessionOptions, write:
 			extra: {
 				session: {
 					model_external_initializers_file_folder_path: root(),
-					// Threads that spin while they wait steal the cores of whatever else runs (measured: twice the time under load).
+					// Threads that spin while they wait steal the cores of whatever else runs.
 					intra_op: { allow_spinning: "0" },
 				},
 			},
