@@ -49,6 +49,11 @@ export function scatterAdd(e: Emit, indices: Value, dy: Value, axis: number, siz
 	return e.op("ScatterElements", [e.full(0, dy.type, dims), indices, dy], dims, { attributes: { axis, reduction: "add" } });
 }
 
+/** zeros [size, n] with updates [m, n] added to the rows that `rows` [m] names. ScatterND would lose sums: see `gatherNd`. */
+export function scatterRows(e: Emit, rows: Value, updates: Value, size: number): Value {
+	return scatterAdd(e, e.expand(e.reshape(rows, [...rows.dims, 1]), updates.dims), updates, 0, size);
+}
+
 /** Applies M [to, from] to one axis: out[..., i, ...] = sum_j M[i, j] x[..., j, ...]. */
 export function alongAxis(e: Emit, x: Value, axis: number, matrix: Value): Value {
 	const [to, from] = matrix.dims;

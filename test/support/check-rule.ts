@@ -9,9 +9,10 @@ import { sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 /** How inputs are drawn: standard normals; |normal| + 0.5; or multiples of 0.1 in random order, so that no two are near each other. */
 export type Sample = "normal" | "positive" | "distinct";
 
-/** Dims of a differentiated float input, a constant, a list of int64, or undefined for an input that is left out. */
+/** Dims of a differentiated float input, or its value; a constant, a list of int64, or undefined for an input that is left out. */
 export type Operand =
 	| { dims: readonly number[] }
+	| { at: Tensor }
 	| { ints: readonly number[]; dims?: readonly number[] }
 	| { constant: Tensor }
 	| undefined;
@@ -52,7 +53,7 @@ export function draw(sample: Sample, dims: readonly number[], ...key: (string | 
 	return tensor(Float32Array.from(r.shuffled(grid)), dims);
 }
 
-const constantTensor = (operand: Exclude<Operand, undefined | { dims: readonly number[]; ints?: undefined }>): ConstantTensor =>
+const constantTensor = (operand: { constant: Tensor } | { ints: readonly number[]; dims?: readonly number[] }): ConstantTensor =>
 	"constant" in operand ? constantOf(operand.constant) : int64Tensor(operand.ints, operand.dims ?? [operand.ints.length]);
 
 /** Fails unless the rule agrees with the central difference for every float input. Returns the dims of the output. */
@@ -64,8 +65,9 @@ export async function checkRule(c: RuleCase): Promise<void> {
 	const names = inputs.map((operand, i) => {
 		if (!operand) return "";
 		if ("ints" in operand || "constant" in operand) return b.constant(constantTensor(operand), `c${i}`);
-		feeds[`x${i}`] = draw(sample, operand.dims, seed, i);
-		return b.input(`x${i}`, "float", operand.dims);
+		const feed = "at" in operand ? operand.at : draw(sample, operand.dims, seed, i);
+		feeds[`x${i}`] = feed;
+		return b.input(`x${i}`, "float", feed.dims);
 	});
 	const made = b.ops(op, names, outputs, attributes, { name: "y", domain });
 	b.output(made[of], "float", []);

@@ -3,6 +3,7 @@ import type { Rule } from "../rule.ts";
 import { activation } from "./activation.ts";
 import { conv } from "./conv.ts";
 import { elementwise } from "./elementwise.ts";
+import { gridSampling } from "./grid-sample.ts";
 import { indexing } from "./indexing.ts";
 import { linalg } from "./linalg.ts";
 import { movement } from "./movement.ts";
@@ -11,7 +12,19 @@ import { pool } from "./pool.ts";
 import { reduce } from "./reduce.ts";
 import { resize } from "./resize.ts";
 
-export const FAMILIES = { elementwise, activation, linalg, conv, pool, norm, reduce, movement, indexing, resize } as const;
+export const FAMILIES = {
+	elementwise,
+	activation,
+	linalg,
+	conv,
+	pool,
+	norm,
+	reduce,
+	movement,
+	indexing,
+	resize,
+	"grid-sample": gridSampling,
+} as const;
 
 export const RULES: ReadonlyMap<string, Rule> = new Map(
 	Object.values(FAMILIES).flatMap((family) => Object.entries(family as Record<string, Rule>)),

@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { describe, it } from "vitest";
 import { checkRule, ints, type RuleCase, x } from "../../../test/support/check-rule.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 
 const linear = (c: Omit<RuleCase, "linear">) => checkRule({ ...c, linear: true });
 
@@ -16,7 +18,29 @@ describe("indexing rules", () => {
 	it("GatherElements with repeated indices", () =>
 		linear({ op: "GatherElements", inputs: [x(3, 4), { ints: [0, 0, 2, 1, -1, 0], dims: [3, 2] }], attributes: { axis: 1 } }));
 
-	it("GatherND", () => linear({ op: "GatherND", inputs: [x(3, 4, 2), { ints: [0, 1, 0, 1, 2, 3], dims: [3, 2] }] }));
+	it("GatherND, with any number of batch axes and of indexed axes, indices negative and repeated", () =>
+		fc.assert(
+			fc.asyncProperty(
+				fc.integer({ min: 0, max: 2 }),
+				fc.integer({ min: 1, max: 2 }),
+				fc.constantFrom([], [3], [2, 3]),
+				fc.infiniteStream(fc.nat(1000)),
+				(batch_dims, k, picked, stream) => {
+					const dims = [2, 3, 4, 2];
+					const indexed = dims.slice(batch_dims, batch_dims + k);
+					const shape = [...dims.slice(0, batch_dims), ...picked, k];
+					const indices = Array.from({ length: sizeOf(shape) }, (_, i) => {
+						const size = indexed[i % k];
+						return ((stream.next().value as number) % (2 * size)) - size;
+					});
+					return linear({ op: "GatherND", inputs: [x(...dims), { ints: indices, dims: shape }], attributes: { batch_dims } });
+				},
+			),
+			{ numRuns: 20, seed: 5 },
+		));
+
+	it("GatherND adds up what thousands of equal indices send back", () =>
+		linear({ op: "GatherND", inputs: [x(2, 8), { ints: Array.from({ length: 30000 }, (_, i) => (i * i) % 2), dims: [30000, 1] }] }));
 
 	it.each(["none", "add"])("ScatterElements with reduction %s", (reduction) =>
 		linear({

@@ -1,6 +1,6 @@
 /** @file Gathering and scattering. Repeated indices add up. */
 import { sizeOf } from "../../tensor/tensor.ts";
-import { scatterAdd, unpick } from "../adjoint.ts";
+import { scatterAdd, scatterRows, unpick } from "../adjoint.ts";
 import { axisOf, type RuleFamily, type Vjp } from "../rule.ts";
 
 const gather: Vjp = (c, dy) => {
@@ -35,10 +35,30 @@ const gatherElements: Vjp = (c, dy) => {
 	return [c.e.op("ScatterElements", [c.e.full(0, dy.type, x.dims), c.x(1), dy], x.dims, { attributes: { axis, reduction: "add" } })];
 };
 
+/**
+ * data is [batch, size, rest] and indices [batch, m, k] point at its rows. Not ScatterND: that of ONNX Runtime on CPUs adds
+ * in parallel without a lock and loses sums where indices repeat (measured with 1.30).
+ */
 const gatherNd: Vjp = (c, dy) => {
-	if (c.int("batch_dims", 0) !== 0) throw c.unsupported("batch_dims", "write it with GatherElements");
-	const x = c.x(0);
-	return [c.e.op("ScatterND", [c.e.full(0, dy.type, x.dims), c.x(1), dy], x.dims, { attributes: { reduction: "add" } })];
+	const { e } = c;
+	const [x, indices] = [c.x(0), c.x(1)];
+	const batchDims = c.int("batch_dims", 0);
+	const k = indices.dims.at(-1) ?? 0;
+	const batch = sizeOf(x.dims.slice(0, batchDims));
+	const indexed = x.dims.slice(batchDims, batchDims + k);
+	const [size, rest] = [sizeOf(indexed), sizeOf(x.dims.slice(batchDims + k))];
+	const list = e.reshape(indices, [batch, sizeOf(indices.dims) / batch / k, k]);
+	const wrapped = e.where(e.binary("Less", list, 0, "bool"), e.add(list, e.ints(indexed)), list);
+	const strides = indexed.map((_, i) => sizeOf(indexed.slice(i + 1)));
+	const within = e.reduce("ReduceSum", e.mul(wrapped, e.ints(strides)), [2]);
+	const starts = e.ints(
+		Array.from({ length: batch }, (_, i) => i * size),
+		[batch, 1, 1],
+	);
+	const rows = e.add(within, starts);
+	const count = sizeOf(rows.dims);
+	const sums = scatterRows(e, e.reshape(rows, [count]), e.reshape(dy, [count, rest]), batch * size);
+	return [e.reshape(sums, x.dims)];
 };
 
 /** data[indices] = updates, or += with reduction "add". Doubled indices without reduction are undefined in the standard. */
