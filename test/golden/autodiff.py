@@ -21,12 +21,13 @@ warnings.filterwarnings("ignore")
 
 
 class Wrap(nn.Module):
-    """Positional tensors in, tuple of named outputs out."""
+    """Positional tensors in, tuple of named outputs out. `opset` is that of the TorchScript export."""
 
-    def __init__(self, model, call):
+    def __init__(self, model, call, opset=14):
         super().__init__()
         self.model = model
         self.call = call
+        self.opset = opset
 
     def forward(self, x):
         return self.call(self.model, x)
@@ -35,7 +36,7 @@ class Wrap(nn.Module):
 def trained(model):
     """Batch norms with statistics as after training: fresh ones are almost the identity."""
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if hasattr(module, "running_var"):
             nn.init.normal_(module.running_mean, 0, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -145,7 +146,7 @@ def export(model, x, outputs, path, dynamo):
     if dynamo:
         torch.onnx.export(model, (x,), path, dynamo=True, external_data=False, verbose=False, **names)
     else:
-        torch.onnx.export(model, (x,), path, dynamo=False, opset_version=14, **names)
+        torch.onnx.export(model, (x,), path, dynamo=False, opset_version=model.opset, **names)
     proto = onnx.load(path)
     del proto.metadata_props[:]
     proto.doc_string = ""
