@@ -27,7 +27,8 @@ export async function freeze(graph: Graph, { dims = {}, outputs }: FreezeOptions
 	return infer(prune(restore(folded)), runtime);
 }
 
-function fixInputs(graph: Graph, dims: NonNullable<FreezeOptions["dims"]>): ValueInfo[] {
+/** The inputs with these dims put in; throws `shape` for names that the graph does not have and for dims that do not fit. */
+export function fixInputs(graph: Graph, dims: NonNullable<FreezeOptions["dims"]>): ValueInfo[] {
 	const symbols = new Set(graph.inputs.flatMap((v) => v.dims.filter((d) => typeof d === "string")));
 	for (const [key, value] of Object.entries(dims)) {
 		const isKnown = typeof value === "number" ? symbols.has(key) : graph.inputs.some((v) => v.name === key);

@@ -85,13 +85,21 @@ export function readBytes(bytes: TensorBytes): Uint8Array {
 	}
 }
 
+/**
+ * Location of a weight file as a model in `folder` writes it down, links followed: other readers refuse links that lead elsewhere.
+ * Throws `onnx` unless the file lies in the folder or below.
+ */
+export function weightLocation(folder: string, file: string): string {
+	return locationIn(realpathSync(folder), realpathSync(file)).replaceAll(sep, "/");
+}
+
 /** Writes a model. Weights in files stay there (they must lie in the folder of `path` or below), or are copied in with `inline`. */
 export function writeModelFile(graph: Graph, path: string, { inline = false }: { inline?: boolean } = {}): void {
 	const folder = dirname(resolve(path));
 	const bytes = writeModel(graph, {
 		place: (range) => {
 			if ("data" in range || inline) return readBytes(range);
-			return { location: locationIn(folder, range.file).replaceAll(sep, "/"), offset: range.offset, length: range.length };
+			return { location: weightLocation(folder, range.file), offset: range.offset, length: range.length };
 		},
 	});
 	writeFileSync(path, bytes);
