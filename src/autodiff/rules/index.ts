@@ -1,6 +1,7 @@
 /** @file All rules by operator, and the operators that end a path. */
 import type { Rule } from "../rule.ts";
 import { activation } from "./activation.ts";
+import { attention } from "./attention.ts";
 import { conv } from "./conv.ts";
 import { elementwise } from "./elementwise.ts";
 import { gridSampling } from "./grid-sample.ts";
@@ -16,6 +17,7 @@ export const FAMILIES = {
 	elementwise,
 	activation,
 	linalg,
+	attention,
 	conv,
 	pool,
 	norm,
