@@ -26,6 +26,30 @@ export function keyValue(text: string, earlier: Record<string, unknown> = {}): R
 	return { ...earlier, [key]: parse(value) as unknown };
 }
 
+/** Gathers the values of an option that may be repeated. */
+export const collected = (text: string, earlier: readonly string[] = []): string[] => [...earlier, text];
+
+/** Gathers NAME=NUMBER,NAME=NUMBER; names may hold anything but commas. */
+export function dimValues(text: string, earlier: Record<string, number> = {}): Record<string, number> {
+	const parts = commaList(text).map((part) => /^(.+)=(\d{1,10})$/.exec(part));
+	if (parts.length === 0 || parts.includes(null)) throw new InvalidArgumentError("Expected NAME=NUMBER, with commas between.");
+	return { ...earlier, ...Object.fromEntries(parts.map((match) => [match?.[1], Number(match?.[2])])) };
+}
+
+/** Gathers INPUT=8x3x224x224. */
+export function shapeOf(text: string, earlier: Record<string, readonly number[]> = {}): Record<string, readonly number[]> {
+	const [, name, dims] = /^(.+)=(\d{1,10}(?:x\d{1,10})*)$/.exec(text) ?? [];
+	if (name === undefined) throw new InvalidArgumentError("Expected INPUT=DIMS, such as pixel_values=1x3x224x224.");
+	return { ...earlier, [name]: dims.split("x").map(Number) };
+}
+
+/** LOW,HIGH */
+export function numberRange(text: string): [number, number] {
+	const [low, high, ...more] = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
+	if (more.length === 0 && low < high && Number.isFinite(high - low)) return [low, high];
+	throw new InvalidArgumentError("Expected LOW,HIGH with LOW below HIGH.");
+}
+
 /** The options that every command takes. */
 export const withGlobals = (command: Command): Command =>
 	command.option("--json", "print one JSON object instead of text").option("--quiet", "no progress and no notes");

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { KintsugiError } from "../errors.ts";
 import { attackCommand } from "./attack.ts";
 import { demoCommand } from "./demo.ts";
+import { gradCommand } from "./grad.ts";
 import { modelsCommand } from "./models.ts";
 import { purifyCommand } from "./purify.ts";
 import { runCommand } from "./run.ts";
@@ -31,8 +32,8 @@ export function program(): Command {
 		.hook("preAction", (parent, command) => {
 			for (const [key, value] of Object.entries(parent.opts())) command.setOptionValue(key, value);
 		});
-	for (const command of [demoCommand(), runCommand(), attackCommand(), purifyCommand(), modelsCommand(), scenesCommand()])
-		root.addCommand(command);
+	const commands = [demoCommand(), runCommand(), attackCommand(), purifyCommand(), gradCommand(), modelsCommand(), scenesCommand()];
+	for (const command of commands) root.addCommand(command);
 	for (const command of [root, ...root.commands]) {
 		command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
 	}

@@ -42,6 +42,18 @@ export function progressPrinter({ quiet }: Globals): ProgressPrinter {
 	return process.stderr.isTTY ? barPrinter() : linePrinter();
 }
 
+/** As `progressPrinter`, for work that is mostly done before anybody asks: nothing before two seconds have passed. */
+export function lateProgress(flags: Globals): ProgressPrinter {
+	const printer = progressPrinter(flags);
+	const started = performance.now();
+	return {
+		update(progress) {
+			if (performance.now() - started > 2000) printer.update(progress);
+		},
+		stop: printer.stop,
+	};
+}
+
 function barPrinter(): ProgressPrinter {
 	const bar = new SingleBar({
 		format: "{bar} {percentage} % {stage}{left}",
