@@ -53,6 +53,19 @@ describe("freeze", () => {
 		expect(frozen.nodes.map((n) => n.op)).not.toContain("Reshape");
 	});
 
+	it("folds the shape arithmetic of an operator that the runtime replaces by its function body", async () => {
+		const b = graphBuilder({ opset: 21 });
+		b.input("x", "float", [2, 8, 5, 5]);
+		const [scale, bias] = [1.5, 0.5].map((v) => b.constant(floatTensor(new Float32Array(8).fill(v), [8])));
+		b.output(b.op("GroupNormalization", ["x", scale, bias], { num_groups: 4 }, { name: "y" }), "float", ["?"]);
+		const graph = b.build();
+		const frozen = await freeze(graph, {}, shapeRuntime);
+		expect(frozen.dynamic.size).toBe(0);
+		expect(frozen.nodes.map((n) => n.op)).not.toContain("Shape");
+		const x = tensor(random("x").normals(400), [2, 8, 5, 5]);
+		expect(await run(frozen, { x })).toEqual(await run(graph, { x }));
+	});
+
 	it("says which dims are missing, and which do not exist", async () => {
 		await expect(freeze(shapeArithmetic(), { dims: { batch: 2 } }, shapeRuntime)).rejects.toThrow("dims that are known");
 		await expect(freeze(shapeArithmetic(), { dims: { width: 2 } }, shapeRuntime)).rejects.toThrow("batch, n");

@@ -22,9 +22,19 @@ export async function freeze(graph: Graph, { dims = {}, outputs }: FreezeOptions
 	const inputs = fixInputs(graph, dims);
 	const untyped = names.map((name): ValueInfo => ({ name, type: "float", dims: [] }));
 	const fixed = prune({ ...upgrade(graph), inputs, outputs: untyped });
-	const { light, restore } = withoutWeights(fixed);
-	const folded = await runtime.fold({ ...light, outputs: await runtime.infer(light) });
-	return infer(prune(restore(folded)), runtime);
+	let result = await infer(await fold(fixed, runtime), runtime);
+	// An operator that the runtime replaces by its function body (GroupNormalization) brings shape arithmetic that only the next pass folds.
+	while (result.dynamic.size > 0) {
+		const again = await infer(await fold(result, runtime), runtime);
+		if (again.dynamic.size >= result.dynamic.size) break;
+		result = again;
+	}
+	return result;
+}
+
+async function fold(graph: Graph, runtime: ShapeRuntime): Promise<Graph> {
+	const { light, restore } = withoutWeights(graph);
+	return prune(restore(await runtime.fold({ ...light, outputs: await runtime.infer(light) })));
 }
 
 /** The inputs with these dims put in; throws `shape` for names that the graph does not have and for dims that do not fit. */
