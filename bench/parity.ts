@@ -1,6 +1,6 @@
 /** @file Writes the parity table of docs/autodiff.md: `npm run parity` (or `-- NAME...` to print some rows only). */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { EXPORTERS, exportOf, fixtureNames, measureParity, measureYolox, readFixture, YOLOX } from "../test/support/parity.ts";
+import { exportsOf, fixtureNames, measureParity, measureYolox, readFixture, YOLOX } from "../test/support/parity.ts";
 
 const DOCUMENT = new URL("../docs/autodiff.md", import.meta.url);
 const [BEGIN, END] = ["<!-- parity: npm run parity -->", "<!-- /parity -->"];
@@ -13,8 +13,7 @@ async function* rows(names: readonly string[]): AsyncGenerator<string> {
 	yield "|---|---|---|---|---|";
 	for (const name of names.length > 0 ? names : fixtureNames()) {
 		const fixture = readFixture(name);
-		for (const exporter of EXPORTERS) {
-			const file = exportOf(name, exporter);
+		for (const { exporter, file } of exportsOf(name)) {
 			if (!file) {
 				yield row(name, exporter, "", `not exported: ${fixture.reasons[exporter]}`, "");
 				continue;

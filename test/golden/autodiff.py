@@ -21,13 +21,16 @@ warnings.filterwarnings("ignore")
 
 
 class Wrap(nn.Module):
-    """Positional tensors in, tuple of named outputs out. `opset` is that of the TorchScript export."""
+    """Positional tensors in, tuple of named outputs out. `opset` is that of the TorchScript export.
 
-    def __init__(self, model, call, opset=14):
+    `modern`: exported once more by dynamo for opset 23, which has operators for attention and group normalisation.
+    """
+
+    def __init__(self, model, call, opset=14, modern=False):
         super().__init__()
         self.model = model
         self.call = call
-        self.opset = opset
+        self.exports = {"torchscript": opset, "dynamo": None, **({"dynamo-23": 23} if modern else {})}
 
     def forward(self, x):
         return self.call(self.model, x)
@@ -55,7 +58,7 @@ def vit_gelu():
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8, num_labels=10)
-    return Wrap(ViTForImageClassification(config), lambda m, x: (m(pixel_values=x).logits,)), (2, 3, 32, 32), ["logits"]
+    return Wrap(ViTForImageClassification(config), lambda m, x: (m(pixel_values=x).logits,), modern=True), (2, 3, 32, 32), ["logits"]
 
 
 def yolos():
@@ -135,18 +138,18 @@ def unet():
                                  down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
                                  norm_num_groups=4, cross_attention_dim=8, attention_head_dim=4)
     text = torch.randn(1, 5, 8)
-    return Wrap(model, lambda m, x: (m(x, torch.tensor([37]), text).sample,)), (1, 9, 8, 8), ["sample"]
+    return Wrap(model, lambda m, x: (m(x, torch.tensor([37]), text).sample,), modern=True), (1, 9, 8, 8), ["sample"]
 
 
 MODELS = {f.__name__: f for f in [clip_vision, vit_gelu, yolos, resnet, blocks, autoencoder_tiny, unet]}
 
 
-def export(model, x, outputs, path, dynamo):
-    names = {"input_names": ["x"], "output_names": outputs}
+def export(model, x, outputs, path, dynamo, opset):
+    options = {"input_names": ["x"], "output_names": outputs, "opset_version": opset}
     if dynamo:
-        torch.onnx.export(model, (x,), path, dynamo=True, external_data=False, verbose=False, **names)
+        torch.onnx.export(model, (x,), path, dynamo=True, external_data=False, verbose=False, **options)
     else:
-        torch.onnx.export(model, (x,), path, dynamo=False, opset_version=model.opset, **names)
+        torch.onnx.export(model, (x,), path, dynamo=False, **options)
     proto = onnx.load(path)
     del proto.metadata_props[:]
     proto.doc_string = ""
@@ -203,11 +206,11 @@ def main(models, wanted=()):
             golden[key] = text(result)
             golden[f"cotangent/{key}"] = text(cotangent)
         failed = {}
-        for exporter in ("torchscript", "dynamo"):
+        for exporter, opset in model.exports.items():
             path = OUT / f"{name}.{exporter}.onnx"
             try:
                 with torch.no_grad():
-                    export(model, x.detach(), outputs, str(path), exporter == "dynamo")
+                    export(model, x.detach(), outputs, str(path), exporter != "torchscript", opset)
                 print(path.name, path.stat().st_size)
             except Exception as error:
                 path.unlink(missing_ok=True)

@@ -165,7 +165,7 @@ def swin():
 
     # 8 x 8 patches do not divide into windows of 3: padding, cyclic shifts and their masks.
     config = SwinConfig(image_size=32, patch_size=4, embed_dim=16, depths=[2, 1], num_heads=[2, 4], window_size=3, mlp_ratio=2, num_labels=10)
-    return Wrap(SwinForImageClassification(config), lambda m, x: (m(pixel_values=x).logits,)), (2, 3, 32, 32), ["logits"]
+    return Wrap(SwinForImageClassification(config), lambda m, x: (m(pixel_values=x).logits,), modern=True), (2, 3, 32, 32), ["logits"]
 
 
 def segformer():

@@ -1,12 +1,10 @@
 /** @file Fixtures of whole networks (test/golden/autodiff) and how far our gradients are from those of torch.autograd. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gradientName, vjp } from "../../src/autodiff/index.ts";
 import { freeze } from "../../src/onnx/index.ts";
 import { openSession, readModelFile, shapeRuntime } from "../../src/runtime/index.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
-
-export const EXPORTERS = ["torchscript", "dynamo"] as const;
 
 const folder = new URL("../golden/autodiff/", import.meta.url);
 const pathOf = (file: string) => fileURLToPath(new URL(file, folder));
@@ -44,10 +42,14 @@ export function readFixture(name: string): Fixture {
 	return { name, tensors, reasons };
 }
 
-/** File of an exporter, if it managed to write one. */
-export function exportOf(name: string, exporter: string): string | undefined {
-	const file = pathOf(`${name}.${exporter}.onnx`);
-	return existsSync(file) ? file : undefined;
+/** Files by exporter: both of PyTorch's, where undefined means that it failed, and any further ones in the folder. */
+export function exportsOf(name: string): { exporter: string; file: string | undefined }[] {
+	const files = readdirSync(folder).filter((file) => file.startsWith(`${name}.`) && file.endsWith(".onnx"));
+	const exporters = new Set(["torchscript", "dynamo", ...files.map((file) => file.split(".")[1])]);
+	return [...exporters].map((exporter) => {
+		const file = `${name}.${exporter}.onnx`;
+		return { exporter, file: files.includes(file) ? pathOf(file) : undefined };
+	});
 }
 
 export interface Difference {
