@@ -18,8 +18,15 @@ describe("activation rules", () => {
 		["Gelu", { approximate: "tanh" }],
 	])("%s with %o", (op, attributes) => checkRule({ op, attributes, ...kinked }));
 
-	it("PRelu with one slope a channel", () =>
-		checkRule({ op: "PRelu", inputs: [x(2, 3, 4), floats([0.1, -0.4, 2], [3, 1])], sample: "distinct" }));
+	it("PRelu with one slope a channel, and with slopes that are differentiated too", async () => {
+		await checkRule({ op: "PRelu", inputs: [x(2, 3, 4), floats([0.1, -0.4, 2], [3, 1])], sample: "distinct" });
+		for (const slopes of [[1], [3, 1], [2, 3, 4]]) await checkRule({ op: "PRelu", inputs: [x(2, 3, 4), x(...slopes)], sample: "distinct" });
+	});
+
+	it("Swish of opset 24", async () => {
+		await checkRule({ op: "Swish", opset: 24, inputs: [x(4, 10)] });
+		await checkRule({ op: "Swish", opset: 24, inputs: [x(4, 10)], attributes: { alpha: float(1.7) } });
+	});
 
 	it.each(["Gelu", "QuickGelu"])("com.microsoft %s", (op) => checkRule({ op, domain: "com.microsoft", ...kinked }));
 

@@ -58,8 +58,15 @@ export const activation = {
 	Relu: { vjp: (c, dy) => [c.e.where(positive(c, c.y), dy, 0)] },
 	LeakyRelu: { vjp: (c, dy) => [c.e.where(positive(c, c.x()), dy, c.e.mul(dy, c.float("alpha", 0.01)))] },
 	PRelu: {
-		stop: [1],
-		vjp: (c, dy) => [c.e.where(positive(c, c.x()), dy, c.e.mul(dy, c.x(1)))],
+		vjp: (c, dy) => {
+			const { e } = c;
+			const [x, alpha] = [c.x(0), c.x(1)];
+			const above = positive(c, x);
+			return [
+				c.needs(0) ? e.where(above, dy, e.mul(dy, alpha)) : undefined,
+				c.needs(1) ? e.where(above, e.scalar(0, dy.type), e.mul(dy, x)) : undefined,
+			];
+		},
 	},
 	// y + alpha = alpha exp(x) for x <= 0
 	Elu: { vjp: (c, dy) => [c.e.where(positive(c, c.x()), dy, c.e.mul(dy, c.e.add(c.y, c.float("alpha", 1))))] },
