@@ -73,7 +73,7 @@ const listed = (values: readonly ValueInfo[]) => values.map((v) => `${v.type} ${
 function onlyFloat(kind: "output" | "input", values: readonly ValueInfo[]): string {
 	const floats = values.filter((v) => isFloat(v.type));
 	if (floats.length === 1) return floats[0].name;
-	const choice = kind === "output" ? "of: what is differentiated" : "wrt: with respect to what is differentiated";
+	const choice = kind === "output" ? "of (what is differentiated)" : "wrt (with respect to what)";
 	throw unclear(choice, `a name, unless there is only one float ${kind}`, listed(floats), "name one or several of these");
 }
 
@@ -82,7 +82,7 @@ function outputOf({ outputs, nodes }: Graph, name: string): ValueInfo {
 	if (declared) return declared;
 	if (nodes.some((node) => node.outputs.includes(name))) return { name, type: "float", dims: [] };
 	throw unclear(
-		"of: what is differentiated",
+		"of (what is differentiated)",
 		"an output or another value that a node makes",
 		`'${name}'`,
 		`name one of ${listed(outputs)}`,
@@ -91,7 +91,7 @@ function outputOf({ outputs, nodes }: Graph, name: string): ValueInfo {
 
 function checkKnown({ inputs, nodes }: Graph, name: string): void {
 	if (inputs.some((v) => v.name === name) || nodes.some((node) => node.outputs.includes(name))) return;
-	const what = "wrt: with respect to what is differentiated";
+	const what = "wrt (with respect to what)";
 	throw unclear(what, "an input or another value that a node makes", `'${name}'`, `name one of ${listed(inputs)}`);
 }
 
