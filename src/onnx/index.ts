@@ -7,7 +7,7 @@ export * from "./graph.ts";
 export { infer, type StaticGraph, type StaticValue } from "./infer.ts";
 export { prune } from "./prune.ts";
 export { type ReadOptions, readModel } from "./read.ts";
-export type { ByteSource } from "./scan.ts";
 export type { ShapeRuntime } from "./shape-runtime.ts";
 export { upgrade } from "./upgrade.ts";
+export type { ByteSource } from "./wire.ts";
 export { type ExternalPlace, type WriteOptions, writeModel } from "./write.ts";

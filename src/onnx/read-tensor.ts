@@ -1,10 +1,12 @@
 /** @file TensorProto -> ConstantTensor: every way in which a file may hold numbers becomes raw little-endian bytes. */
 import type { TensorProto } from "onnx-buf";
 import { KintsugiError } from "../errors.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import { checkBytes, elementSize, elementType } from "./elements.ts";
 import { externalFile, folderOf } from "./external.ts";
 import type { ConstantTensor, ElementType, TensorBytes } from "./graph.ts";
 import type { ReadContext } from "./read.ts";
+import { IN_PLACE } from "./scan.ts";
 
 /** A constant over an array that nobody else holds. */
 export const scalarTensor = (type: ElementType, array: ArrayBufferView, dims: readonly number[]): ConstantTensor => ({
@@ -25,16 +27,22 @@ export function readTensor(t: TensorProto, context: ReadContext): ConstantTensor
 		});
 	}
 	const dims = t.dims.map(Number);
-	const bytes = t.dataLocation === 1 ? external(t, type, dims, where, context) : { data: rawBytes(t, type) };
+	const bytes = placeOf(t, type, dims, where, context);
 	checkBytes(where, type, dims, "data" in bytes ? bytes.data.length : bytes.length);
 	return { type, dims, bytes };
 }
 
-function external(t: TensorProto, type: ElementType, dims: readonly number[], where: string, context: ReadContext): TensorBytes {
+function placeOf(t: TensorProto, type: ElementType, dims: readonly number[], where: string, context: ReadContext): TensorBytes {
 	const entries = new Map(t.externalData.map((e) => [e.key, e.value]));
+	if (t.dataLocation === 1) return external(entries, elementSize(type) * sizeOf(dims), where, context);
+	const place = entries.get(IN_PLACE);
+	if (place === undefined) return { data: rawBytes(t, type) };
+	const { offset, length } = range(place.split(" "), where, context.where, context.size);
+	return context.inPlace(offset, length);
+}
+
+function external(entries: ReadonlyMap<string, string>, expected: number, where: string, context: ReadContext): TensorBytes {
 	const location = entries.get("location") ?? "";
-	const offset = Number(entries.get("offset") ?? 0);
-	const length = Number(entries.get("length") ?? dims.reduce((n, d) => n * d, elementSize(type)));
 	if (context.file === undefined) {
 		throw new KintsugiError("onnx", {
 			where,
@@ -43,18 +51,21 @@ function external(t: TensorProto, type: ElementType, dims: readonly number[], wh
 			fix: "open the model by its path, so that its folder is known",
 		});
 	}
-	// scanModel writes the location "" for ranges of the model file itself.
-	const file = location === "" ? context.file : externalFile(where, folderOf(context.file), location);
-	const size = location === "" ? context.size : (context.sizeOf?.(file) ?? Number.POSITIVE_INFINITY);
-	if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= size)) {
-		throw new KintsugiError("onnx", {
-			where,
-			expected: `bytes within ${file} (${size} bytes)`,
-			found: `offset ${offset}, length ${length}`,
-			fix: "check that the download of the weights is complete",
-		});
-	}
-	return { file, offset, length };
+	const file = externalFile(where, folderOf(context.file), location);
+	const size = context.sizeOf?.(file) ?? Number.POSITIVE_INFINITY;
+	return { file, ...range([entries.get("offset") ?? "0", entries.get("length") ?? `${expected}`], where, file, size) };
+}
+
+/** Plain decimal numbers within a file; Number would also read "", " 8", "0x10" and "1e3". */
+function range([offset, length]: readonly string[], where: string, file: string, size: number): { offset: number; length: number } {
+	const whole = [offset, length].every((text) => /^\d{1,15}$/.test(text));
+	if (whole && Number(offset) + Number(length) <= size) return { offset: Number(offset), length: Number(length) };
+	throw new KintsugiError("onnx", {
+		where,
+		expected: `bytes within ${file} (${size} bytes)`,
+		found: `offset ${offset}, length ${length}`,
+		fix: "check that the download of the weights is complete",
+	});
 }
 
 /** Little endian is assumed of the machine too, as in every engine that Node runs on. */

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { ModelProtoSchema, TensorShapeProto_DimensionSchema, TensorShapeProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
 import { KintsugiError } from "../errors.ts";
 import {
@@ -11,17 +13,13 @@ import {
 	type Graph,
 	graphBuilder,
 	int64Tensor,
+	type Node,
 	readModel,
 	writeModel,
 } from "./index.ts";
+import { bytesSource as source } from "./wire.ts";
 
 const tinyCnn = readFileSync(fileURLToPath(new URL("../../test/golden/tiny-cnn.onnx", import.meta.url)));
-
-/** A source over bytes, as a file would be. */
-const source = (bytes: Uint8Array) => ({
-	size: bytes.length,
-	read: (offset: number, length: number) => bytes.subarray(offset, offset + length),
-});
 
 function sample(): Graph {
 	const b = graphBuilder({ name: "sample" });
@@ -90,6 +88,46 @@ describe("reading and writing", () => {
 		expect(constantTensor(int64Tensor([7]))?.data).toEqual(BigInt64Array.of(7n));
 	});
 
+	it("leaves Constant nodes that are no constant of one name to the runtime", () => {
+		const constant = (outputs: string[], attributes: Node["attributes"]): Node => ({
+			op: "Constant",
+			domain: "",
+			name: "c",
+			inputs: [],
+			outputs,
+			attributes,
+		});
+		const nodes = [
+			constant([], { value_int: { int: 1n } }),
+			constant(["", "d"], { value_int: { int: 1n } }),
+			constant(["e"], { other: { int: 1n } }),
+		];
+		const graph = readModel(writeModel({ ...sample(), nodes: [...sample().nodes, ...nodes] }));
+		expect(graph.nodes.filter((n) => n.op === "Constant")).toEqual(nodes);
+		expect(readModel(writeModel(graph))).toEqual(graph);
+	});
+
+	it("takes -1, and symbols that mean something else here, for unknown dims", () => {
+		const dims = ["*", -1, "n", 3, "?"];
+		const dim = dims.map((d) =>
+			create(TensorShapeProto_DimensionSchema, {
+				value: typeof d === "number" ? { case: "dimValue", value: BigInt(d) } : { case: "dimParam", value: d },
+			}),
+		);
+		const proto = fromBinary(ModelProtoSchema, writeModel(sample()));
+		const type = proto.graph?.input[0].type?.value;
+		if (type?.case !== "tensorType") throw new Error("no tensor");
+		type.value.shape = create(TensorShapeProtoSchema, { dim });
+		expect(readModel(toBinary(ModelProtoSchema, proto)).inputs[0].dims).toEqual(["?", "?", "n", 3, "?"]);
+	});
+
+	it("refuses a node with two attributes of one name", () => {
+		const proto = fromBinary(ModelProtoSchema, writeModel(sample()));
+		const node = proto.graph?.node.find((n) => n.opType === "LeakyRelu");
+		node?.attribute.push(...node.attribute);
+		expect(() => readModel(toBinary(ModelProtoSchema, proto))).toThrow("alpha, alpha of LeakyRelu");
+	});
+
 	it("sorts nodes that a file has in the wrong order", () => {
 		const graph = sample();
 		const shuffled = { ...graph, nodes: [...graph.nodes].reverse() };
@@ -111,6 +149,22 @@ describe("bad models", () => {
 		["a dangling name", broken((g) => ({ ...g, nodes: [...g.nodes, node(["nowhere", "x"], ["q"])] })), "'nowhere'"],
 		["a value made twice", broken((g) => ({ ...g, nodes: [...g.nodes, node(["x", "x"], ["y"])] })), "second time"],
 		["an output that nothing makes", broken((g) => ({ ...g, outputs: [{ name: "lost", type: "float", dims: [] }] })), "'lost'"],
+		["an input made again", broken((g) => ({ ...g, nodes: [...g.nodes, node(["x", "x"], ["x"])] })), "second time"],
+		["two inputs of one name", broken((g) => ({ ...g, inputs: [...g.inputs, ...g.inputs] })), "inputs with names of their own"],
+		["two outputs of one name", broken((g) => ({ ...g, outputs: [...g.outputs, ...g.outputs] })), "outputs with names of their own"],
+		[
+			"an output without a name",
+			broken((g) => ({ ...g, nodes: [...g.nodes, node(["x", "x"], [""])], outputs: [{ ...g.outputs[0], name: "" }] })),
+			"''",
+		],
+		[
+			"an initializer without a name",
+			broken((g) => ({ ...g, initializers: new Map([["", floatTensor([1], [1])], ...g.initializers]) })),
+			"initializers with names",
+		],
+		["a dim beyond 2^53", broken((g) => ({ ...g, inputs: [{ ...g.inputs[0], dims: [2 ** 60] }] })), "1152921504606846976 of 'x'"],
+		["a negative dim", broken((g) => ({ ...g, outputs: [{ ...g.outputs[0], dims: [-2] }] })), "-2 of"],
+		["an opset that no number holds", broken((g) => ({ ...g, opset: 2 ** 62 })), "4611686018427387904 of ''"],
 		["an old opset", broken((g) => ({ ...g, opset: 9 })), "opset 9"],
 		[
 			"absurd dims",
@@ -146,6 +200,21 @@ describe("bad models", () => {
 		expect(graph.initializers.get("w")?.bytes).toEqual({ file: "/models/sub/weights.bin", offset: 0, length: 12 });
 		expect(() => readModel(external("sub/weights.bin"), { file: "/models/m.onnx", sizeOf: () => 11 })).toThrow("11 bytes");
 		expect(() => readModel(external("sub/weights.bin"))).toThrow("by its path");
+	});
+
+	it.each([
+		["offset", "1e1"],
+		["offset", "-4"],
+		["offset", ""],
+		["length", " 12"],
+		["length", "0x0c"],
+		["length", `${2 ** 60}`],
+	])("an external %s of %o is refused", (key, value) => {
+		const proto = fromBinary(ModelProtoSchema, external("weights.bin"));
+		const entry = proto.graph?.initializer.flatMap((t) => t.externalData).find((e) => e.key === key);
+		if (!entry) throw new Error("no entry");
+		entry.value = value;
+		expect(() => readModel(toBinary(ModelProtoSchema, proto), { file: "/models/m.onnx" })).toThrow(`${key} ${value}`);
 	});
 
 	it("damaged bytes end in an error of this project, never in another", () => {

@@ -14,23 +14,41 @@ const missing = (where: string, expected: string, cause: unknown) =>
 		{ cause },
 	);
 
-/** Reads a model; weights of 4 KiB and more stay in the file. Throws `model` if there is no such file, `onnx` if it is not a model. */
-export function readModelFile(path: string): Graph {
-	const file = resolve(path);
-	let handle: number;
+/** The result of calls to the file system; their errors are errors of this project. */
+function system<T>(where: string, expected: string, calls: () => T): T {
 	try {
-		handle = openSync(file, "r");
+		return calls();
 	} catch (error) {
-		throw missing(file, "an ONNX model", error);
+		throw missing(where, expected, error);
 	}
+}
+
+/** Sizes of regular files only: opening a pipe would wait for its writer. */
+function sizeOfFile(file: string): number {
+	const stat = statSync(file);
+	if (!stat.isFile()) throw new Error("no regular file");
+	return stat.size;
+}
+
+function withFile<T>(file: string, what: string, read: (handle: number) => T): T {
+	const handle = system(file, what, () => {
+		sizeOfFile(file);
+		return openSync(file, "r");
+	});
 	try {
-		const stat = fstatSync(handle);
-		if (!stat.isFile()) throw missing(file, "an ONNX model", "no regular file");
-		const source = { size: stat.size, read: (offset: number, length: number) => readRange(handle, file, offset, length) };
-		return readModel(source, { file, sizeOf: (external) => externalSize(file, external) });
+		return read(handle);
 	} finally {
 		closeSync(handle);
 	}
+}
+
+/** Reads a model; weights of 4 KiB and more stay in the file. Throws `model` if there is no such file, `onnx` if it is not a model. */
+export function readModelFile(path: string): Graph {
+	const file = resolve(path);
+	return withFile(file, "an ONNX model", (handle) => {
+		const source = { size: fstatSync(handle).size, read: (offset: number, length: number) => readRange(handle, file, offset, length) };
+		return readModel(source, { file, sizeOf: (external) => externalSize(file, external) });
+	});
 }
 
 /**
@@ -38,12 +56,8 @@ export function readModelFile(path: string): Graph {
  * but only if the model itself is such a link: a plain model beside a link to /etc/shadow is refused.
  */
 function externalSize(model: string, file: string): number {
-	let real: string;
-	try {
-		real = realpathSync(file);
-	} catch (error) {
-		throw missing(file, `the weights of ${model}`, error);
-	}
+	const what = `the weights of ${model}`;
+	const real = system(file, what, () => realpathSync(file));
 	const modelReal = realpathSync(model);
 	const linked = modelReal !== model && dirname(modelReal) !== realpathSync(dirname(model));
 	const allowed = linked ? dirname(modelReal) : realpathSync(dirname(model));
@@ -55,14 +69,14 @@ function externalSize(model: string, file: string): number {
 			fix: "do not open this file unless you trust its source",
 		});
 	}
-	return statSync(real).size;
+	return system(file, what, () => sizeOfFile(real));
 }
 
 function readRange(handle: number, file: string, offset: number, length: number): Uint8Array {
 	const out = new Uint8Array(length);
 	let done = 0;
 	while (done < length) {
-		const n = readSync(handle, out, done, length - done, offset + done);
+		const n = system(file, `${length} bytes`, () => readSync(handle, out, done, length - done, offset + done));
 		if (n === 0) throw missing(file, `${offset + length} bytes`, `the end of the file at byte ${offset + done}`);
 		done += n;
 	}
@@ -72,17 +86,7 @@ function readRange(handle: number, file: string, offset: number, length: number)
 /** The bytes of a constant, from memory or from its file. */
 export function readBytes(bytes: TensorBytes): Uint8Array {
 	if ("data" in bytes) return bytes.data;
-	let handle: number;
-	try {
-		handle = openSync(bytes.file, "r");
-	} catch (error) {
-		throw missing(bytes.file, "weights", error);
-	}
-	try {
-		return readRange(handle, bytes.file, bytes.offset, bytes.length);
-	} finally {
-		closeSync(handle);
-	}
+	return withFile(bytes.file, "weights", (handle) => readRange(handle, bytes.file, bytes.offset, bytes.length));
 }
 
 /**

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { type Graph, graphBuilder, readModel, writeModel } from "../onnx/index.t
 import { random } from "../tensor/random.ts";
 import { type DType, type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import { graphKey, openSession, readModelFile, sessionCache, writeModelFile } from "./index.ts";
+import { readBytes } from "./model-file.ts";
 
 const tinyCnn = fileURLToPath(new URL("../../test/golden/tiny-cnn.onnx", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "kintsugi-test-"));
@@ -150,6 +152,20 @@ describe("model files", () => {
 	it("missing files and folders are errors of the project", () => {
 		expect(() => readModelFile(join(folder, "none.onnx"))).toThrow(KintsugiError);
 		expect(() => readModelFile(folder)).toThrow(KintsugiError);
+	});
+
+	it.skipIf(process.platform === "win32")("folders and pipes are neither models nor weights", () => {
+		const pipe = join(folder, "pipe");
+		execFileSync("mkfifo", [pipe]);
+		expect(() => readModelFile(pipe)).toThrow("no regular file");
+		expect(() => readBytes({ file: pipe, offset: 0, length: 1 })).toThrow("no regular file");
+		mkdirSync(join(folder, "shards"));
+		const file = join(folder, "shards.onnx");
+		for (const location of ["shards", "pipe"]) {
+			const bytes = writeModel(addsWeights(join(folder, location), 0), { place: () => ({ location, offset: 0, length: 32 }) });
+			writeFileSync(file, bytes);
+			expect(() => readModelFile(file)).toThrow("no regular file");
+		}
 	});
 
 	it("a link that leads external data out of the model's folder is refused; the Hub's cache of links is not", () => {
