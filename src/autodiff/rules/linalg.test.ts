@@ -48,31 +48,4 @@ describe("linear algebra rules", () => {
 			),
 			{ numRuns: 16, seed: 4 },
 		));
-
-	it.each([
-		[
-			"ij,jk->ik",
-			[
-				[2, 3],
-				[3, 4],
-			],
-		],
-		[
-			"bhid,bhjd->bhij",
-			[
-				[2, 2, 3, 4],
-				[2, 2, 5, 4],
-			],
-		],
-		[
-			"bhwc,hkc->bhwk",
-			[
-				[2, 3, 4, 5],
-				[3, 6, 5],
-			],
-		],
-		["ij->ji", [[2, 3]]],
-	])("Einsum %s", (equation, dims) =>
-		checkRule({ op: "Einsum", inputs: dims.map((d) => x(...d)), attributes: { equation }, linear: true }),
-	);
 });

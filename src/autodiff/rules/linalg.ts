@@ -1,6 +1,7 @@
 /** @file Matrix products. */
 import type { Value } from "../emit.ts";
 import type { RuleContext, RuleFamily, Vjp } from "../rule.ts";
+import { einsum } from "./einsum.ts";
 
 const swapLast = ({ e }: RuleContext, x: Value) => {
 	const perm = x.dims.map((_, i) => i);
@@ -43,28 +44,6 @@ const gemm: Vjp = (c, dy) => {
 	const da = () => (ta ? product(b, dy, tb, 1, a) : product(dy, b, 0, tb ? 0 : 1, a));
 	const db = () => (tb ? product(dy, a, 1, ta, b) : product(a, dy, ta ? 0 : 1, 0, b));
 	return [c.needs(0) ? da() : undefined, c.needs(1) ? db() : undefined, c.needs(2) ? (beta === 1 ? dy : e.mul(dy, beta)) : undefined];
-};
-
-/** The cotangent of one operand is the product of dY with the others, its indices as the output's. */
-const einsum: Vjp = (c, dy) => {
-	const equation = c.text("equation", "").replaceAll(" ", "");
-	const [left, right] = equation.split("->");
-	const terms = left.split(",");
-	const distinct = (term: string) => new Set(term).size === term.length;
-	if (right === undefined || equation.includes(".") || ![...terms, right].every(distinct)) {
-		throw c.unsupported(`the equation '${equation}'`, "write it with an explicit output, without '...' and without diagonals");
-	}
-	return terms.map((term, i) => {
-		if (!c.needs(i)) return undefined;
-		const others = terms.map((t, j) => ({ t, x: c.x(j) })).filter((_, j) => j !== i);
-		const seen = right + others.map((o) => o.t).join("");
-		if ([...term].some((letter) => !seen.includes(letter))) {
-			throw c.unsupported(`the equation '${equation}', which sums '${term}' alone`, "put a ReduceSum in front");
-		}
-		return c.e.op("Einsum", [dy, ...others.map((o) => o.x)], c.x(i).dims, {
-			attributes: { equation: `${[right, ...others.map((o) => o.t)].join(",")}->${term}` },
-		});
-	});
 };
 
 export const linalg = {

@@ -1,0 +1,103 @@
+/** @file Einsum, with ellipses and diagonals. */
+import { floatTensor } from "../../onnx/builder.ts";
+import type { Value } from "../emit.ts";
+import type { RuleContext, Vjp } from "../rule.ts";
+
+interface Subscripts {
+	/** One letter an axis, for each operand. */
+	terms: readonly string[][];
+	output: readonly string[];
+}
+
+const LETTERS = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+
+/** The letters of an equation; an ellipsis is spelled out in letters that the equation does not use. */
+function read(equation: string, ranks: readonly number[]): Subscripts {
+	const [left, right] = equation.replaceAll(" ", "").split("->");
+	const terms = left.split(",");
+	const free = LETTERS.filter((letter) => !equation.includes(letter));
+	const lengths = terms.map((term, i) => (term.includes("...") ? ranks[i] - (term.length - 3) : 0));
+	const ellipsis = free.slice(0, Math.max(...lengths));
+	const spell = (term: string, length: number) => [...term.replace("...", ellipsis.slice(ellipsis.length - length).join(""))];
+	const letters = [...left.replaceAll(/[.,]/g, "")];
+	const once = letters.filter((letter) => letters.indexOf(letter) === letters.lastIndexOf(letter)).sort();
+	return {
+		terms: terms.map((term, i) => spell(term, lengths[i])),
+		output: right === undefined ? [...ellipsis, ...once] : spell(right, ellipsis.length),
+	};
+}
+
+/** An operand without the axes along which it is broadcast. */
+function squeezed(c: RuleContext, x: Value, term: readonly string[], sizes: ReadonlyMap<string, number>): { x: Value; term: string[] } {
+	const kept = term.map((letter, axis) => x.dims[axis] === sizes.get(letter));
+	return {
+		x: c.e.reshape(
+			x,
+			x.dims.filter((_, axis) => kept[axis]),
+		),
+		term: term.filter((_, axis) => kept[axis]),
+	};
+}
+
+/** Zeros off the diagonal of two axes. */
+function eye(c: RuleContext, like: Value, a: number, b: number): Value {
+	const size = like.dims[a];
+	const data = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+	return c.e.cast(
+		c.e.constant(
+			floatTensor(
+				data,
+				like.dims.map((_, axis) => (axis === a || axis === b ? size : 1)),
+			),
+		),
+		like.type,
+	);
+}
+
+/**
+ * The cotangent of an operand is the product of dY with the other operands, summed over all letters but its own. Letters that
+ * nothing else has repeat what is there; a letter that it has twice puts it on a diagonal.
+ */
+export const einsum: Vjp = (c, dy) => {
+	const { e } = c;
+	const operands = c.node.inputs.map((_, i) => c.x(i));
+	const equation = c.text("equation", "");
+	const { terms, output } = read(
+		equation,
+		operands.map((x) => x.dims.length),
+	);
+	const sizes = new Map<string, number>();
+	terms.forEach((term, i) => {
+		term.forEach((letter, axis) => {
+			sizes.set(letter, Math.max(operands[i].dims[axis], sizes.get(letter) ?? 0));
+		});
+	});
+	// ONNX Runtime computes this, but its shape inference is wrong.
+	if (output.some((letter, axis) => dy.dims[axis] !== sizes.get(letter))) {
+		throw c.unsupported(`the equation '${equation}' with broadcast letters`, "broadcast with '...' or with Expand");
+	}
+	return terms.map((term, i) => {
+		if (!c.needs(i)) return undefined;
+		const { dims } = operands[i];
+		const others = operands.flatMap((x, j) => (j === i ? [] : [squeezed(c, x, terms[j], sizes)]));
+		const seen = new Set([...output, ...others.flatMap((o) => o.term)]);
+		const isFirst = (letter: string, axis: number) => term.indexOf(letter) === axis;
+		const has = (letter: string, axis: number) => isFirst(letter, axis) && seen.has(letter) && dims[axis] === sizes.get(letter);
+		const own = term.filter(has);
+		const made = own.map((letter) => sizes.get(letter) ?? 1);
+		const from = [output, ...others.map((o) => o.term)].map((letters) => letters.join(""));
+		const product =
+			from.join(",") === own.join("")
+				? dy
+				: e.op("Einsum", [dy, ...others.map((o) => o.x)], made, { attributes: { equation: `${from.join(",")}->${own.join("")}` } });
+		const apart = e.reshape(
+			product,
+			term.map((letter, axis) => (has(letter, axis) ? dims[axis] : 1)),
+		);
+		const full = e.expand(
+			apart,
+			term.map((letter, axis) => (isFirst(letter, axis) ? dims[axis] : 1)),
+		);
+		return term.reduce((v, letter, axis) => (isFirst(letter, axis) ? v : e.mul(v, eye(c, full, term.indexOf(letter), axis))), full);
+	});
+};
