@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { checkRule, floats, ints, type RuleCase, x } from "../../../test/support/check-rule.ts";
+import { tensor } from "../../tensor/tensor.ts";
 
 const dims = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 });
 
@@ -51,6 +52,16 @@ describe("elementwise rules", () => {
 			{ op: "Clip", inputs: [x(30), floats([-0.5], [])], sample: "distinct" },
 			{ op: "Clip", inputs: [x(30)], sample: "distinct" },
 		]));
+
+	it("Clip with bounds that are differentiated, crossing or not", async () => {
+		const scalar = (value: number) => ({ at: tensor(Float32Array.of(value), []) });
+		await check([
+			{ op: "Clip", inputs: [x(30), scalar(-0.52), scalar(0.71)], sample: "distinct" },
+			{ op: "Clip", inputs: [x(30), scalar(0.71), scalar(-0.52)], sample: "distinct" },
+			{ op: "Clip", inputs: [x(30), undefined, scalar(0.71)], sample: "distinct" },
+			{ op: "Clip", inputs: [x(30), scalar(0.71)], sample: "distinct" },
+		]);
+	});
 
 	it("Cast between float types and Dropout at inference", () =>
 		check([

@@ -36,6 +36,20 @@ const extreme: Vjp = (c, dy) => {
 	return hits.map((hit, i) => (c.needs(i) ? e.mul(share, hit) : undefined));
 };
 
+/** min(max(x, low), high): x gets dY within the bounds, bounds included; low where x is below it, high where it is exceeded. */
+const clip: Vjp = (c, dy) => {
+	const { e } = c;
+	const x = c.x();
+	const [low, high] = [c.inputs[1], c.inputs[2]];
+	const compare = (op: string, a: Value, b: Value) => e.binary(op, a, b, "bool");
+	const above = low && compare("GreaterOrEqual", x, low);
+	const below = high && compare("LessOrEqual", x, high);
+	const inside = above && below ? e.binary("And", above, below) : (above ?? below);
+	const dLow = () => above && e.where(above, 0, low && high ? e.where(compare("LessOrEqual", low, high), dy, 0) : dy);
+	const dHigh = () => high && e.where(compare("Greater", low ? e.binary("Max", x, low) : x, high), dy, 0);
+	return [inside ? e.where(inside, dy, 0) : dy, c.needs(1) ? dLow() : undefined, c.needs(2) ? dHigh() : undefined];
+};
+
 export const elementwise = {
 	Identity: { vjp: pass },
 	Add: { vjp: (_, dy) => [dy, dy] },
@@ -74,18 +88,7 @@ export const elementwise = {
 			c.needs(2) ? c.e.where(c.x(0), c.e.scalar(0, dy.type), dy) : undefined,
 		],
 	},
-	Clip: {
-		stop: [1, 2],
-		vjp: (c, dy) => {
-			const { e } = c;
-			const x = c.x();
-			const [low, high] = [c.inputs[1], c.inputs[2]];
-			const above = low && e.binary("GreaterOrEqual", x, low, "bool");
-			const below = high && e.binary("LessOrEqual", x, high, "bool");
-			const inside = above && below ? e.binary("And", above, below) : (above ?? below);
-			return [inside ? e.where(inside, dy, 0) : dy];
-		},
-	},
+	Clip: { vjp: clip },
 	Cast: { vjp: (c, dy) => [isFloat(c.x().type) ? c.e.cast(dy, c.x().type) : undefined] },
 	Dropout: {
 		stop: [1, 2],

@@ -57,6 +57,11 @@ describe("movement rules", () => {
 		await linear({ op: "Pad", inputs: [x(2, 5, 6), ints(2, 1), undefined, ints(-1)], attributes: { mode } });
 	});
 
+	it("Pad with a value that is differentiated", async () => {
+		await linear({ op: "Pad", inputs: [x(5, 6), ints(1, 0, 2, 3), x()] });
+		await linear({ op: "Pad", inputs: [x(5, 6), ints(1, -2, -1, 3), x()] });
+	});
+
 	it("Pad that cuts", () => linear({ op: "Pad", inputs: [x(5, 6), ints(-1, 2, 1, -3)] }));
 
 	it("Expand and Tile", async () => {

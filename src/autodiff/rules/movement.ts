@@ -79,13 +79,17 @@ const pad: Vjp = (c, dy) => {
 		before[axis] = pads[i];
 	});
 	if (mode === "constant") {
-		return [
-			e.pad(
-				dy,
-				before.map((n) => -n),
-				x.dims.map((d, i) => d + before[i] - dy.dims[i]),
-			),
-		];
+		const cut = before.map((n) => -n);
+		const after = x.dims.map((d, i) => d + before[i] - dy.dims[i]);
+		const border = () => {
+			const within = e.pad(
+				e.full(1, dy.type, x.dims),
+				before,
+				after.map((n) => -n),
+			);
+			return e.sumTo(e.mul(dy, e.sub(1, within)), c.x(2).dims);
+		};
+		return [e.pad(dy, cut, after), undefined, c.needs(2) ? border() : undefined];
 	}
 	return [
 		x.dims.reduce<Value>((value, size, axis) => {
@@ -129,7 +133,7 @@ export const movement = {
 	Concat: { vjp: concat },
 	Split: { vjp: split, stop: [1] },
 	Slice: { vjp: slice, stop: [1, 2, 3, 4] },
-	Pad: { vjp: pad, stop: [1, 2, 3] },
+	Pad: { vjp: pad, stop: [1, 3] },
 	// The walk sums over broadcast axes.
 	Expand: { vjp: (_, dy) => [dy], stop: [1] },
 	Tile: { vjp: tile, stop: [1] },
