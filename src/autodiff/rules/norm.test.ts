@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { checkRule, floats, x } from "../../../test/support/check-rule.ts";
 import { float } from "../../onnx/index.ts";
 
@@ -43,6 +43,11 @@ describe("normalisation rules", () => {
 
 	it("BatchNormalization at inference", () =>
 		checkRule({ op: "BatchNormalization", inputs: [x(2, 4, 3, 3), wave(4), wave(4), wave(4), wave(4, 2)], linear: true }));
+
+	it("BatchNormalization refuses statistics that are differentiated", async () => {
+		const differentiated = checkRule({ op: "BatchNormalization", inputs: [x(2, 4, 3, 3), wave(4), wave(4), x(4), wave(4, 2)] });
+		await expect(differentiated).rejects.toThrow("gradient of its statistics");
+	});
 
 	it("LpNormalization", () => checkRule({ op: "LpNormalization", inputs: [x(3, 4)], attributes: { axis: 1, p: 2 } }));
 

@@ -71,6 +71,7 @@ const groupNorm: Vjp = (c, dy) => {
 /** dx = dy scale / sqrt(var + epsilon) */
 const batchNorm: Vjp = (c, dy) => {
 	noParameters(c);
+	if (c.needs(3) || c.needs(4)) throw c.unsupported("the gradient of its statistics", "differentiate with respect to the input instead");
 	if (c.int("training_mode", 0) !== 0) throw c.unsupported("training mode", "export the model in evaluation mode");
 	const { e } = c;
 	const factor = e.div(c.x(1), e.unary("Sqrt", e.add(c.x(4), c.float("epsilon", 1e-5))));
@@ -104,7 +105,7 @@ export const norm = {
 	LayerNormalization: { vjp: layerNorm },
 	InstanceNormalization: { vjp: instanceNorm },
 	GroupNormalization: { vjp: groupNorm },
-	BatchNormalization: { vjp: batchNorm, stop: [3, 4] },
+	BatchNormalization: { vjp: batchNorm },
 	LpNormalization: { vjp: lpNormalization },
 	RMSNormalization: { vjp: rmsNorm },
 } satisfies RuleFamily;
