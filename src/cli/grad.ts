@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { Command, Option } from "commander";
 import type { Loss } from "../autodiff/losses.ts";
-import { KintsugiError } from "../errors.ts";
+import { type ErrorCode, KintsugiError } from "../errors.ts";
 import type { ValueInfo } from "../onnx/graph.ts";
 import { withDims } from "../onnx/resolve-dims.ts";
 import { duration } from "../reports/format.ts";
@@ -101,9 +101,9 @@ async function grad(model: string, flags: GradFlags): Promise<void> {
 		progress.update({ stage: STAGES[stage], done: Object.keys(STAGES).indexOf(stage), total: 4, secondsLeft: undefined });
 	try {
 		const options = { of, wrt, loss, dims: { ...dims, ...shape }, out: output, inline, onStage };
-		const written = await writeGradientFile(model, options).catch(asUsage);
+		const written = await writeGradientFile(model, options).catch(asUsage("value", "shape"));
 		const seconds = (performance.now() - started) / 1000;
-		const checked = check ? await checkFile(model, written, flags, progress.update) : undefined;
+		const checked = check ? await checkFile(model, written, flags, progress.update).catch(asUsage("value")) : undefined;
 		progress.stop();
 		const text = [summary(model, written, seconds), ...(checked ? [checkText(checked, flags)] : [])].join("\n\n");
 		printResult(flags, text, result(written, flags, seconds, checked));
@@ -114,10 +114,12 @@ async function grad(model: string, flags: GradFlags): Promise<void> {
 }
 
 /** What the library calls a wrong argument is, here, a wrong use of the command. */
-function asUsage(error: unknown): never {
-	const isUsage = error instanceof KintsugiError && (error.code === "value" || error.code === "shape");
-	throw isUsage ? new KintsugiError("usage", error.parts, { cause: error }) : error;
-}
+const asUsage =
+	(...codes: ErrorCode[]) =>
+	(error: unknown): never => {
+		const isUsage = error instanceof KintsugiError && codes.includes(error.code);
+		throw isUsage ? new KintsugiError("usage", error.parts, { cause: error }) : error;
+	};
 
 /** Checks the file as it was written. */
 function checkFile(
