@@ -112,11 +112,15 @@ function settle(e: Emit, node: Node, i: number, cotangent: Value, input: Value):
 }
 
 function ruleOf(node: Node, paths: Paths): Rule {
-	const key = operatorKey(node.op, node.domain);
-	const rule = RULES.get(key);
+	const rule = RULES.get(operatorKey(node.op, node.domain));
 	if (rule) return rule;
+	throw refusal(node, paths);
+}
+
+function refusal(node: Node, paths: Paths): KintsugiError {
+	const key = operatorKey(node.op, node.domain);
 	const refused = REFUSED.get(key);
-	throw new KintsugiError("autodiff", {
+	return new KintsugiError("autodiff", {
 		where: describe(node),
 		expected: refused ? "differentiable operators" : `a rule for ${key}`,
 		found: `${refused ? refused.why : "none"} (path: ${paths.through(node)})`,
@@ -144,6 +148,8 @@ function checkFloat(graph: StaticGraph, name: string): void {
 }
 
 function unreachable(of: readonly string[], wrt: string, paths: Paths): KintsugiError {
+	const refused = paths.ends.find((node) => REFUSED.has(operatorKey(node.op, node.domain)));
+	if (refused) return refusal(refused, paths);
 	const ends = [...new Set(paths.ends.map((node) => node.op))].slice(0, 5);
 	const why = ends.length > 0 ? `; paths from it end at ${ends.join(", ")}` : "";
 	return fail(`${of.join(", ")} to depend on '${wrt}'`, `no differentiable path${why}`, "check the names");
