@@ -53,7 +53,6 @@ export const STOPS: ReadonlySet<string> = new Set([
 	"NonMaxSuppression",
 	"NonZero",
 	"Not",
-	"OneHot",
 	"Or",
 	"RandomNormalLike",
 	"RandomUniformLike",
@@ -62,7 +61,6 @@ export const STOPS: ReadonlySet<string> = new Set([
 	"Shape",
 	"Sign",
 	"Size",
-	"Unique",
 	"Xor",
 ]);
 

@@ -54,6 +54,12 @@ describe("indexing rules", () => {
 		linear({ op: "ScatterND", inputs: [x(4, 3), { ints: [2, 0], dims: [2, 1] }, x(2, 3)], attributes: { reduction } }),
 	);
 
+	it("OneHot passes on to its two values", async () => {
+		const indices = { ints: [0, 2, 1, -1], dims: [2, 2] };
+		await linear({ op: "OneHot", inputs: [indices, ints(3), x(2)] });
+		await linear({ op: "OneHot", inputs: [indices, ints(3), x(2)], attributes: { axis: 0 } });
+	});
+
 	it("TopK passes on to the chosen values", async () => {
 		await checkRule({ op: "TopK", inputs: [x(4, 6), ints(3)], outputs: 2, sample: "distinct" });
 		await checkRule({ op: "TopK", inputs: [x(6, 4), ints(2)], attributes: { axis: 0, largest: 0 }, outputs: 2, sample: "distinct" });

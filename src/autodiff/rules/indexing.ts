@@ -1,6 +1,8 @@
 /** @file Gathering and scattering. Repeated indices add up. */
+import { floatTensor } from "../../onnx/builder.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { scatterAdd, scatterRows, unpick } from "../adjoint.ts";
+import type { Value } from "../emit.ts";
 import { axisOf, type RuleFamily, type Vjp } from "../rule.ts";
 
 const gather: Vjp = (c, dy) => {
@@ -84,11 +86,22 @@ const topK: Vjp = (c, dy) => {
 	return [scatterAdd(c.e, c.extra(1, { type: "int64", dims: dy.dims }), dy, axis, x.dims[axis])];
 };
 
+/** The values are [off, on]; each gets what its places send back. */
+const oneHot: Vjp = (c, dy) => {
+	const { e } = c;
+	const { axis } = c.node.attributes;
+	const bits = e.cast(e.constant(floatTensor([0, 1], [2])), dy.type);
+	const on = e.op("OneHot", [c.x(0), c.x(1), bits], dy.dims, { attributes: axis ? { axis } : {}, type: dy.type });
+	const total = (v: Value) => e.sumTo(e.mul(dy, v), [1]);
+	return [undefined, undefined, e.concat([total(e.sub(1, on)), total(on)], 0)];
+};
+
 export const indexing = {
 	Gather: { vjp: gather, stop: [1] },
 	GatherElements: { vjp: gatherElements, stop: [1] },
 	GatherND: { vjp: gatherNd, stop: [1] },
 	ScatterElements: { vjp: scatter("ScatterElements", "GatherElements"), stop: [1] },
 	ScatterND: { vjp: scatter("ScatterND", "GatherND"), stop: [1] },
+	OneHot: { vjp: oneHot, stop: [0, 1] },
 	TopK: { vjp: topK, stop: [1] },
 } satisfies RuleFamily;
