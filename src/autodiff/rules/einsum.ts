@@ -1,5 +1,4 @@
 /** @file Einsum, with ellipses and diagonals. */
-import { floatTensor } from "../../onnx/builder.ts";
 import type { Value } from "../emit.ts";
 import type { RuleContext, Vjp } from "../rule.ts";
 
@@ -39,19 +38,12 @@ function squeezed(c: RuleContext, x: Value, term: readonly string[], sizes: Read
 	};
 }
 
-/** Zeros off the diagonal of two axes. */
-function eye(c: RuleContext, like: Value, a: number, b: number): Value {
+/** 1 on the diagonal of two axes of `like`, 0 off it; the other axes have one element. */
+function eye({ e }: RuleContext, like: Value, a: number, b: number): Value {
 	const size = like.dims[a];
-	const data = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
-	return c.e.cast(
-		c.e.constant(
-			floatTensor(
-				data,
-				like.dims.map((_, axis) => (axis === a || axis === b ? size : 1)),
-			),
-		),
-		like.type,
-	);
+	const ones = e.op("EyeLike", [e.full(0, "float", [size, size])], [size, size]);
+	const dims = like.dims.map((_, axis) => (axis === a || axis === b ? size : 1));
+	return e.cast(e.reshape(ones, dims), like.type);
 }
 
 /**
