@@ -132,6 +132,7 @@ describe("conventions", () => {
 	it("no NaN where a slope is infinite: Sqrt and ReduceL2 at zero, Where before a division by zero", async () => {
 		expect(await gradientAt(vector(0, 4), (b) => b.op("Sqrt", ["x"]))).toEqual([0, 0.25]);
 		expect(await gradientAt(vector(0, 0), (b) => b.op("ReduceL2", ["x"]))).toEqual([0, 0]);
+		expect(await gradientAt(vector(1, 0, -1), (b) => b.op("Asin", ["x"]))).toEqual([0, 1, 0]);
 	});
 
 	it("no gradient passes Round, Floor, Sign or comparisons", async () => {

@@ -6,13 +6,28 @@ import { float } from "../../onnx/index.ts";
 const kinked = { inputs: [x(4, 10)], sample: "distinct" as const };
 
 describe("activation rules", () => {
-	it.each(["Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "Mish", "HardSigmoid", "HardSwish"])("%s", (op) =>
-		checkRule({ op, ...kinked }),
-	);
+	it.each([
+		"Relu",
+		"LeakyRelu",
+		"Elu",
+		"Sigmoid",
+		"Tanh",
+		"Softplus",
+		"Mish",
+		"HardSigmoid",
+		"HardSwish",
+		"Celu",
+		"Selu",
+		"Softsign",
+		"ThresholdedRelu",
+	])("%s", (op) => checkRule({ op, ...kinked }));
 
 	it.each([
 		["LeakyRelu", { alpha: float(0.3) }],
 		["Elu", { alpha: float(0.7) }],
+		["Celu", { alpha: float(0.7) }],
+		["Selu", { alpha: float(1.2), gamma: float(0.8) }],
+		["ThresholdedRelu", { alpha: float(-0.3) }],
 		["HardSigmoid", { alpha: float(0.3), beta: float(0.4) }],
 		["Gelu", {}],
 		["Gelu", { approximate: "tanh" }],

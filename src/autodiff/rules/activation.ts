@@ -70,6 +70,27 @@ export const activation = {
 	},
 	// y + alpha = alpha exp(x) for x <= 0
 	Elu: { vjp: (c, dy) => [c.e.where(positive(c, c.x()), dy, c.e.mul(dy, c.e.add(c.y, c.float("alpha", 1))))] },
+	// y + alpha = alpha exp(x / alpha) for x <= 0
+	Celu: {
+		vjp: (c, dy) => {
+			const alpha = c.float("alpha", 1);
+			return [c.e.where(positive(c, c.x()), dy, c.e.mul(dy, c.e.add(c.e.div(c.y, alpha), 1)))];
+		},
+	},
+	// y + gamma alpha = gamma alpha exp(x) for x <= 0
+	Selu: {
+		vjp: (c, dy) => {
+			const { e } = c;
+			const [alpha, gamma] = [c.float("alpha", 1.6732632), c.float("gamma", 1.050701)];
+			return [e.mul(dy, e.where(positive(c, c.x()), e.scalar(gamma, dy.type), e.add(c.y, gamma * alpha)))];
+		},
+	},
+	ThresholdedRelu: { vjp: (c, dy) => [c.e.where(c.e.binary("Greater", c.x(), c.float("alpha", 1), "bool"), dy, 0)] },
+	// x / (1 + |x|): (1 - |y|)^2
+	Softsign: slope(({ e }, _x, y) => {
+		const rest = e.sub(1, e.unary("Abs", y));
+		return e.mul(rest, rest);
+	}),
 	Sigmoid: slope((c, _x, y) => sigmoidSlope(c, y)),
 	Tanh: slope(({ e }, _x, y) => e.sub(1, e.mul(y, y))),
 	Softplus: slope(({ e }, x) => e.unary("Sigmoid", x)),

@@ -39,6 +39,17 @@ describe("elementwise rules", () => {
 
 	it.each(["Log", "Sqrt", "Reciprocal"])("%s", (op) => checkRule({ op, inputs: [x(3, 5)], sample: "positive" }));
 
+	it.each(["Tan", "Asin", "Acos", "Sinh", "Cosh", "Asinh", "Atanh"])("%s between -1 and 1", (op) =>
+		checkRule({ op, inputs: [x(15)], sample: "distinct", step: 5e-4 }),
+	);
+
+	it("Acosh above 1", () => checkRule({ op: "Acosh", inputs: [{ at: tensor(Float32Array.of(1.3, 2, 5.5), [3]) }] }));
+
+	it("Mod of floats, with respect to both", async () => {
+		const divisor = { at: tensor(Float32Array.of(0.57, -1.13, 0.83), [3]) };
+		await checkRule({ op: "Mod", inputs: [x(6, 3), divisor], attributes: { fmod: 1 }, sample: "distinct" });
+	});
+
 	it("Sum and Mean of several, broadcast", () =>
 		check(["Sum", "Mean"].map((op) => ({ op, inputs: [x(2, 3), x(3), x(2, 1)], linear: true }))));
 

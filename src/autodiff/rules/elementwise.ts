@@ -17,7 +17,7 @@ const pow: Vjp = (c, dy) => {
 	const dx = () => {
 		if (only === 2) return e.mul(dy, e.mul(x, 2));
 		if (only === 1) return dy;
-		if (only === 0.5) return e.mul(dy, halfInverse(c, y));
+		if (only === 0.5) return e.mul(dy, inverse(c, 0.5, y));
 		return e.mul(dy, e.mul(p, e.binary("Pow", x, e.sub(p, 1))));
 	};
 	// d x^p / dp = x^p ln x, taken as 0 where x <= 0
@@ -25,8 +25,8 @@ const pow: Vjp = (c, dy) => {
 	return [c.needs(0) ? dx() : undefined, c.needs(1) ? dp() : undefined];
 };
 
-/** 0.5 / y, and 0 where y = 0: the infinite slope of a square root would turn 0 cotangents into NaN. */
-const halfInverse = ({ e }: RuleContext, y: Value) => e.where(e.binary("Equal", y, 0, "bool"), 0, e.div(0.5, y));
+/** a / y, and 0 where y = 0: an infinite slope would turn 0 cotangents into NaN. */
+const inverse = ({ e }: RuleContext, a: number, y: Value) => e.where(e.binary("Equal", y, 0, "bool"), 0, e.div(a, y));
 
 /** Max and Min: the cotangent is shared evenly among all inputs that reach the extreme. */
 const extreme: Vjp = (c, dy) => {
@@ -71,15 +71,31 @@ export const elementwise = {
 	Abs: unary(({ e }, x) => e.unary("Sign", x)),
 	Exp: unary((_, _x, y) => y),
 	Log: unary(({ e }, x) => e.unary("Reciprocal", x)),
-	Sqrt: unary((c, _x, y) => halfInverse(c, y)),
+	Sqrt: unary((c, _x, y) => inverse(c, 0.5, y)),
 	Reciprocal: unary(({ e }, _x, y) => e.unary("Neg", e.mul(y, y))),
 	Sin: unary(({ e }, x) => e.unary("Cos", x)),
 	Cos: unary(({ e }, x) => e.unary("Neg", e.unary("Sin", x))),
+	Tan: unary(({ e }, _x, y) => e.add(e.mul(y, y), 1)),
+	Asin: unary((c, x) => inverse(c, 1, c.e.unary("Sqrt", c.e.sub(1, c.e.mul(x, x))))),
+	Acos: unary((c, x) => inverse(c, -1, c.e.unary("Sqrt", c.e.sub(1, c.e.mul(x, x))))),
+	Sinh: unary(({ e }, x) => e.unary("Cosh", x)),
+	Cosh: unary(({ e }, x) => e.unary("Sinh", x)),
+	Asinh: unary(({ e }, x) => e.unary("Reciprocal", e.unary("Sqrt", e.add(e.mul(x, x), 1)))),
+	Acosh: unary((c, x) => inverse(c, 1, c.e.unary("Sqrt", c.e.sub(c.e.mul(x, x), 1)))),
+	Atanh: unary(({ e }, x) => e.unary("Reciprocal", e.sub(1, e.mul(x, x)))),
 	Atan: unary(({ e }, x) => e.unary("Reciprocal", e.add(e.mul(x, x), 1))),
 	// d erf(x)/dx = 2/sqrt(pi) exp(-x^2)
 	Erf: unary(({ e }, x) => e.mul(e.unary("Exp", e.unary("Neg", e.mul(x, x))), 2 / Math.sqrt(Math.PI))),
 	Max: { vjp: extreme },
 	Min: { vjp: extreme },
+	// x - y trunc(x / y)
+	Mod: {
+		vjp: (c, dy) => {
+			const { e } = c;
+			const quotient = () => e.div(e.sub(c.x(0), c.y), c.x(1));
+			return [dy, c.needs(1) ? e.unary("Neg", e.mul(dy, e.unary("Round", quotient()))) : undefined];
+		},
+	},
 	Where: {
 		stop: [0],
 		vjp: (c, dy) => [
