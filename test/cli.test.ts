@@ -82,7 +82,7 @@ describe("failure ends with 1 and one line", () => {
 
 it("has a manual page for every command", async () => {
 	const { stdout } = await inProcess("--help");
-	for (const command of ["demo", "run", "attack", "purify", "models", "scenes"]) {
+	for (const command of ["demo", "run", "attack", "purify", "grad", "models", "scenes"]) {
 		expect(stdout).toContain(command);
 		const { code, stdout: page } = await inProcess(command, "--help");
 		expect(code).toBe(0);

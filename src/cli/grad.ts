@@ -21,9 +21,9 @@ import { type Globals, INCOMPLETE, lateProgress, printResult } from "./terminal.
 const LOSSES: readonly Loss[] = ["cross-entropy", "set-cross-entropy", "bce", "margin"];
 
 const MANUAL = `
-Writes an ordinary ONNX file that computes the gradient beside the outputs. It runs wherever the model runs: ONNX Runtime in
-Python, Node, C++, on any device. The weights are not copied: the file refers to byte ranges of the model's own files, so keep it
-in their folder, and make it again when the model changes. --inline copies the weights in.
+Writes an ordinary ONNX file that computes the gradient beside the outputs. It runs wherever the model runs, in
+Python as in Node. The weights are not copied: the file refers to byte ranges of the model's own files, so keep it in their folder,
+and make it again when the model changes. --inline copies the weights in.
 
 Without --loss, a vector-Jacobian product:
   inputs   those of the model, and cotangent/OF for every output OF: the weights of its elements
