@@ -72,7 +72,7 @@ export function broadcast(a: readonly number[], b: readonly number[]): number[] 
 }
 
 const mismatch = (where: string, expected: string, found: string) =>
-	new KintsugiError("autodiff", { where, expected, found, fix: "report this: a rule of src/autodiff is wrong" });
+	new KintsugiError("autodiff", { where, expected, found, fix: "check that the model runs with these shapes; if it does, report this" });
 
 export const dimsOf = (x: Value): string => `${x.type} [${x.dims.join(", ")}]`;
 

@@ -45,5 +45,8 @@ export interface Rule {
 /** Rules by operator name; operators of other domains as "domain:Name". */
 export type RuleFamily = Readonly<Record<string, Rule>>;
 
+/** Most elements of a table that a rule computes itself: crafted dims must not exhaust the memory. */
+export const MAX_TABLE = 2 ** 24;
+
 /** A negative axis counted from the end. */
 export const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { KintsugiError } from "../errors.ts";
-import { floatTensor, type Graph, type GraphBuilder, graphBuilder, infer, int64Tensor } from "../onnx/index.ts";
+import { floatTensor, freeze, type Graph, type GraphBuilder, graphBuilder, infer, int64Tensor } from "../onnx/index.ts";
 import { openSession, shapeRuntime } from "../runtime/index.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { cotangentName, gradientName, vjp } from "./index.ts";
@@ -59,6 +59,46 @@ describe("the walk", () => {
 		);
 		const added = vjp(graph, { of: [graph.outputs[0].name], wrt: ["x"] }).nodes.filter((n) => n.op === "Sum" && n.name.startsWith("grad/"));
 		expect(added.map((n) => n.inputs.length)).toEqual([3]);
+	});
+
+	it("differentiates values that are called like nodes of the gradient", async () => {
+		for (const name of ["Mul", "constructor", "__proto__", "const"]) {
+			const b = graphBuilder();
+			b.input(name, "float", [2]);
+			b.output(b.op("Mul", [b.op("Mul", [name, name]), b.scalar(3)], {}, { name: "y" }), "float", [2]);
+			const frozen = await freeze(b.build(), {}, shapeRuntime);
+			const session = await openSession(vjp(frozen, { of: ["y"], wrt: [name], cotangents: { y: "ones" } }));
+			const results = await session.run(Object.fromEntries([[name, vector(1, -2)]]));
+			await session.close();
+			expect([...(results[gradientName(name)].data as Float32Array)]).toEqual([6, -12]);
+		}
+	});
+
+	it("refuses a graph that has a value of the gradient's name", async () => {
+		const graph = graphOf([2], (b) => b.op("Exp", ["x"], {}, { name: "grad/x" }));
+		expect(await refusal(graph)).toContain("no value 'grad/x' yet");
+	});
+
+	it.each([3, 4, 5, 12, 13])("ends at a cast to the integer type %i", async (to) => {
+		const graph = graphOf([2], (b) => b.op("Cast", [b.op("Cast", ["x"], { to })], { to: 1 }));
+		expect(await refusal(graph)).toContain("end at Cast");
+	});
+
+	it.each<[string, number[], Build]>([
+		["Resize", [1, 1, 2 ** 14, 1], (b) => b.op("Resize", ["x", "", "", b.ints([1, 1, 20_000, 1])], { mode: "linear" })],
+		["Pad", [2 ** 25], (b) => b.op("Pad", ["x", b.ints([1, 1])], { mode: "edge" })],
+		["AveragePool", [1, 1, 2 ** 25], (b) => b.op("AveragePool", ["x"], { kernel_shape: [2] })],
+	])("makes no tables as large as crafted dims: %s", async (_, dims, build) => {
+		expect(await refusal(graphOf(dims, build))).toMatch(/an axis of|a window of/);
+	});
+
+	it("refuses shapes that do not fit an attribute, which ONNX Runtime notices only when it runs", async () => {
+		const w = floatTensor(new Float32Array(4), [2, 2, 1]);
+		const graph = await infer(
+			graphOf([1, 6, 5], (b) => b.op("Conv", ["x", b.constant(w)], { group: 3 })),
+			shapeRuntime,
+		);
+		expect(() => vjp(graph, { of: [graph.outputs[0].name], wrt: ["x"] })).toThrow(KintsugiError);
 	});
 
 	it("leaves out what lies beside the path", async () => {

@@ -41,6 +41,11 @@ export function vjp(graph: StaticGraph, { of, wrt, cotangents = {} }: VjpOptions
 	const rules = new Map(paths.nodes.map((node) => [node, ruleOf(node, paths)]));
 
 	const builder = graphBuilder({ extend: graph, prefix: "grad/" });
+	for (const name of new Set(wrt)) {
+		const taken = builder.fresh(name) !== gradientName(name);
+		if (taken)
+			throw fail(`no value '${gradientName(name)}' yet`, "one", "rename it, or differentiate the graph that this one was made from");
+	}
 	const e = emitter(builder);
 	const value = (name: string): Value => lookUp(graph, name);
 	const pending = new Map<string, Value[]>();

@@ -8,10 +8,21 @@ export type AttributeInput = number | string | readonly number[] | Attribute;
 export const float = (value: number): Attribute => ({ float: value });
 export const floats = (values: readonly number[]): Attribute => ({ floats: values });
 
+/** BigInt has an error of its own for fractions, which come from shapes that do not fit a model's attributes. */
+function whole(value: number): bigint {
+	if (Number.isInteger(value)) return BigInt(value);
+	throw new KintsugiError("onnx", {
+		where: "dims and int attributes",
+		expected: "whole numbers",
+		found: `${value}`,
+		fix: "check that the model runs with these shapes",
+	});
+}
+
 function attribute(value: AttributeInput): Attribute {
-	if (typeof value === "number") return { int: BigInt(value) };
+	if (typeof value === "number") return { int: whole(value) };
 	if (typeof value === "string") return { string: value };
-	if (Array.isArray(value)) return { ints: value.map((v: number) => BigInt(v)) };
+	if (Array.isArray(value)) return { ints: value.map((v: number) => whole(v)) };
 	return value as Attribute;
 }
 
@@ -28,7 +39,7 @@ export const floatTensor = (values: ArrayLike<number>, dims: readonly number[]):
 export const int64Tensor = (values: readonly number[], dims: readonly number[] = [values.length]): ConstantTensor => ({
 	type: "int64",
 	dims,
-	bytes: { data: bytesOf(BigInt64Array.from(values, BigInt)) },
+	bytes: { data: bytesOf(BigInt64Array.from(values, whole)) },
 });
 
 export interface GraphBuilder {

@@ -61,10 +61,13 @@ export const elementSize = (type: ElementType): number => SIZES[type];
 /** The tensor dtype of an element type; undefined where `src/tensor` has none. */
 export const dtypeOf = (type: ElementType): DType | undefined => (DTYPES as Partial<Record<ElementType, DType>>)[type];
 
-/** The element type of a tensor dtype. */
-export function elementTypeOf(dtype: DType): ElementType {
-	const found = Object.entries(DTYPES).find(([, name]) => name === dtype);
-	return found ? (found[0] as ElementType) : "float";
+/** The element type with this name in ONNX Runtime, which are the dtypes and more; undefined if there is none. */
+export function elementTypeOf(name: DType): ElementType;
+export function elementTypeOf(name: string): ElementType | undefined;
+export function elementTypeOf(name: string): ElementType | undefined {
+	if (name === "float32") return "float";
+	if (name === "float64") return "double";
+	return Object.keys(CODES).find((type): type is ElementType => type === name);
 }
 
 export const isFloat = (type: ElementType): boolean => type === "float" || type === "double" || type === "float16" || type === "bfloat16";

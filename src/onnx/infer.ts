@@ -40,7 +40,10 @@ export function withoutWeights(graph: Graph): { light: Graph; restore: (folded: 
 	return { light, restore };
 }
 
-/** Throws `shape` if an input has dims that are not numbers. */
+/** No tensor of a network that can run is larger; passes after this one may make tables as large as an axis. */
+const MAX_ELEMENTS = 2 ** 32;
+
+/** Throws `shape` if an input has dims that are not numbers, or a value more than 2^32 elements. */
 export async function infer(graph: Graph, runtime: ShapeRuntime): Promise<StaticGraph> {
 	const made = graph.nodes.flatMap((n) => n.outputs).filter((name) => name !== "");
 	const { light } = withoutWeights(graph);
@@ -54,11 +57,22 @@ export async function infer(graph: Graph, runtime: ShapeRuntime): Promise<Static
 		if (isStatic(v.dims)) values.set(v.name, { type: v.type, dims: v.dims });
 		else dynamic.set(v.name, v);
 	}
+	for (const [name, { dims }] of values) checkSize(name, dims);
 	const typed = graph.outputs.map((v): ValueInfo => ({ name: v.name, ...(values.get(v.name) ?? dynamic.get(v.name) ?? v) }));
 	return { ...graph, outputs: typed, values, dynamic };
 }
 
 const isStatic = (dims: Dims): dims is readonly number[] => dims.every((d) => typeof d === "number");
+
+function checkSize(name: string, dims: readonly number[]): void {
+	if (sizeOf(dims) <= MAX_ELEMENTS) return;
+	throw new KintsugiError("shape", {
+		where: `value '${name}'`,
+		expected: `at most ${MAX_ELEMENTS} elements`,
+		found: `[${dims.join(", ")}]`,
+		fix: "give smaller dims to the model's inputs; if they are small, the model is damaged",
+	});
+}
 
 function inputDims({ name, dims }: ValueInfo): readonly number[] {
 	if (isStatic(dims)) return dims;

@@ -5,6 +5,6 @@ import type { Graph, ValueInfo } from "./graph.ts";
 export interface ShapeRuntime {
 	/** The graph after the runtime's basic optimisations (constant folding; standard operators only). */
 	fold(graph: Graph): Promise<Graph>;
-	/** Type and dims of each output of the graph, whatever the graph declares; the graph is not run. */
+	/** Type and dims of each output of the graph that is a tensor, whatever the graph declares; the graph is not run. */
 	infer(graph: Graph): Promise<ValueInfo[]>;
 }

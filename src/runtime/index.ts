@@ -4,5 +4,5 @@ export { type CheckedDirection, type CheckGradientOptions, checkGradient, type G
 export { DEVICES, type Device } from "./device.ts";
 export { type GradientFile, type GradientFileOptions, type GradientStage, gradientPath, writeGradientFile } from "./gradient-file.ts";
 export { readModelFile, writeModelFile } from "./model-file.ts";
-export { openSession, type Session, type SessionOptions, type SessionValue, type Tensors } from "./session.ts";
+export { openSession, type Session, type SessionOptions, type SessionOutput, type SessionValue, type Tensors } from "./session.ts";
 export { shapeRuntime } from "./shape-runtime.ts";

@@ -72,6 +72,25 @@ describe("openSession", () => {
 		await expect(openSession(tinyCnn, { device: "abacus" })).rejects.toThrow("cpu, cuda");
 	});
 
+	it("runs beside outputs of other types, and says that they cannot be fetched", async () => {
+		const b = graphBuilder();
+		b.input("constructor", "float", [2]);
+		b.output(b.op("Neg", ["constructor"], {}, { name: "y" }), "float", [2]);
+		b.output(b.op("Cast", ["constructor"], { to: 3 }, { name: "small" }), "int8", [2]);
+		b.output(b.op("Cast", ["constructor"], { to: 8 }, { name: "text" }), "string", [2]);
+		const session = await openSession(b.build());
+		expect(session.outputs.map((v) => v.dtype)).toEqual(["float32", undefined, undefined]);
+		const feeds = { constructor: tensor(Float32Array.of(1, 2), [2]) };
+		expect((await session.run(feeds, { fetch: ["y"] })).y.data).toEqual(Float32Array.of(-1, -2));
+		await expect(session.run(feeds)).rejects.toThrow("output 'small' of the graph 'kintsugi'");
+		await expect(session.run({})).rejects.toThrow("found nothing");
+		await session.close();
+		const text = graphBuilder();
+		text.input("x", "string", [2]);
+		text.output(text.op("Identity", ["x"]), "string", [2]);
+		await expect(openSession(text.build())).rejects.toThrow("another input type");
+	});
+
 	it("passes every dtype through", async () => {
 		const b = graphBuilder();
 		const feeds: Record<string, Tensor<DType>> = {

@@ -4,7 +4,8 @@ import { availableParallelism } from "node:os";
 import { parse, relative, sep } from "node:path";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { KintsugiError } from "../errors.ts";
-import type { Dims, Graph, TensorBytes } from "../onnx/graph.ts";
+import { dtypeOf, elementTypeOf } from "../onnx/elements.ts";
+import { type Dims, type Graph, type TensorBytes, UNKNOWN_DIM } from "../onnx/graph.ts";
 import { readModel } from "../onnx/read.ts";
 import { type WriteOptions, writeModel } from "../onnx/write.ts";
 import { type DataArrays, type DType, type Tensor, tensor } from "../tensor/tensor.ts";
@@ -28,12 +29,20 @@ export interface SessionValue {
 	dims: Dims;
 }
 
+export interface SessionOutput extends Omit<SessionValue, "dtype"> {
+	/** Undefined for what is no tensor, or one of another element type: it cannot be fetched. */
+	dtype: DType | undefined;
+}
+
 export type Tensors = Record<string, Tensor<DType>>;
 
 export interface Session {
 	readonly inputs: readonly SessionValue[];
-	readonly outputs: readonly SessionValue[];
-	/** Runs the graph; `fetch` names the outputs wanted (default all). Equal feeds give equal bytes. Throws `shape` for feeds that do not fit. */
+	readonly outputs: readonly SessionOutput[];
+	/**
+	 * Runs the graph; `fetch` names the outputs wanted (default all). Equal feeds give equal bytes.
+	 * Throws `shape` for feeds that do not fit, `onnx` for outputs that cannot be fetched.
+	 */
 	run(feeds: Tensors, options?: { fetch?: readonly string[] }): Promise<Tensors>;
 	close(): Promise<void>;
 }
@@ -57,12 +66,22 @@ export async function openSession(model: Graph | string | Uint8Array, options: S
 
 /** As `openSession`, with control over how the graph is written. */
 export async function openPrepared(graph: Graph, options: SessionOptions, write: WriteOptions): Promise<Session> {
+	const session = await createSession(graph, options, write);
+	try {
+		return wrap(session, graph.name);
+	} catch (error) {
+		await session.release();
+		throw error;
+	}
+}
+
+/** The session of ONNX Runtime itself, for what it knows of values that cannot be fetched. */
+export async function createSession(graph: Graph, options: SessionOptions, write: WriteOptions): Promise<InferenceSession> {
 	const { threads = Math.min(2, availableParallelism()), device = "cpu", optimize = "all", saveOptimized } = options;
 	const { root, externalData, place } = weightPlaces();
 	const bytes = writeModel(graph, { place, ...write });
-	let session: InferenceSession;
 	try {
-		session = await InferenceSession.create(bytes, {
+		return await InferenceSession.create(bytes, {
 			executionProviders: executionProviders(device),
 			graphOptimizationLevel: optimize,
 			executionMode: "sequential",
@@ -83,7 +102,6 @@ export async function openPrepared(graph: Graph, options: SessionOptions, write:
 	} catch (error) {
 		throw refused(`opening the graph '${graph.name}'`, error);
 	}
-	return wrap(session, graph.name);
 }
 
 function weightPlaces() {
@@ -131,14 +149,17 @@ function refused(where: string, error: unknown): KintsugiError {
 }
 
 function wrap(session: InferenceSession, name: string): Session {
-	const inputs = session.inputMetadata.map(sessionValue);
-	const outputs = session.outputMetadata.map(sessionValue);
+	const inputs = session.inputMetadata.map((m) => sessionInput(m, name));
+	const outputs = session.outputMetadata.map(sessionOutput);
 	let open = true;
 	return {
 		inputs,
 		outputs,
 		async run(feeds, { fetch } = {}) {
-			const ortFeeds = Object.fromEntries(inputs.map((input) => [input.name, toOrt(input, feeds[input.name], name)]));
+			const feedOf = (input: string) => (Object.hasOwn(feeds, input) ? feeds[input] : undefined);
+			const ortFeeds = Object.fromEntries(inputs.map((input) => [input.name, toOrt(input, feedOf(input.name), name)]));
+			const odd = outputs.find((v) => v.dtype === undefined && (fetch ?? [v.name]).includes(v.name));
+			if (odd) throw unsupported(`output '${odd.name}' of the graph '${name}'`, "fetch the other outputs only");
 			let results: InferenceSession.OnnxValueMapType;
 			try {
 				results = await (fetch ? session.run(ortFeeds, [...fetch]) : session.run(ortFeeds));
@@ -155,11 +176,23 @@ function wrap(session: InferenceSession, name: string): Session {
 	};
 }
 
-const sessionValue = (m: InferenceSession.ValueMetadata): SessionValue => ({
-	name: m.name,
-	dtype: m.isTensor ? (m.type as DType) : "float32",
-	dims: m.isTensor ? m.shape.map((d) => (d === "" ? "?" : d)) : [],
-});
+const unsupported = (where: string, fix: string) =>
+	new KintsugiError("onnx", { where, expected: "a tensor of floats, integers or bools", found: "another type", fix });
+
+function sessionOutput(m: InferenceSession.ValueMetadata): SessionOutput {
+	if (!m.isTensor) return { name: m.name, dtype: undefined, dims: [] };
+	const type = elementTypeOf(m.type);
+	return { name: m.name, dtype: type && dtypeOf(type), dims: dimsOf(m) };
+}
+
+/** Dims as ONNX Runtime knows them, `UNKNOWN_DIM` where it does not. */
+export const dimsOf = (m: InferenceSession.ValueMetadata): Dims => (m.isTensor ? m.shape.map((d) => (d === "" ? UNKNOWN_DIM : d)) : []);
+
+function sessionInput(m: InferenceSession.ValueMetadata, graph: string): SessionValue {
+	const { dtype, ...value } = sessionOutput(m);
+	if (dtype === undefined) throw unsupported(`input '${m.name}' of the graph '${graph}'`, "export the model with another input type");
+	return { ...value, dtype };
+}
 
 function toOrt(input: SessionValue, t: Tensor<DType> | undefined, name: string): OrtTensor {
 	const fits =

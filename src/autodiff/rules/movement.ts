@@ -1,7 +1,7 @@
 /** @file Operators that move elements without changing them. */
 import { unpick, unslice } from "../adjoint.ts";
 import type { Value } from "../emit.ts";
-import { axisOf, type Rule, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
+import { axisOf, MAX_TABLE, type Rule, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
 
 /** Reshape, Flatten, Squeeze, Unsqueeze: the elements keep their order. */
 const reshaping: Rule = { stop: [1], vjp: (c, dy) => [c.e.reshape(dy, c.x().dims)] };
@@ -94,6 +94,7 @@ const pad: Vjp = (c, dy) => {
 	return [
 		x.dims.reduce<Value>((value, size, axis) => {
 			const total = dy.dims[axis];
+			if (total > MAX_TABLE) throw c.unsupported(`an axis of ${total} padded in mode ${mode}`, "pad with constants");
 			return total === size && before[axis] === 0 ? value : unpick(e, value, axis, sources(mode, size, before[axis], total), size);
 		}, dy),
 	];

@@ -1,7 +1,7 @@
 /** @file Pooling. MaxPool gives the cotangent to the first maximum of a window, as ONNX Runtime and PyTorch do. */
 import { floatTensor } from "../../onnx/builder.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
-import type { RuleContext, RuleFamily, Vjp } from "../rule.ts";
+import { MAX_TABLE, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
 import { extent, type Window, windowOf } from "../window.ts";
 
 /**
@@ -50,6 +50,8 @@ const averagePool: Vjp = (c, dy) => {
 	const spatial = x.dims.slice(2);
 	const out = dy.dims.slice(2);
 	const win = poolWindow(c);
+	if (sizeOf(out) * Math.max(...win.kernel) > MAX_TABLE)
+		throw c.unsupported(`a window of ${win.kernel} over ${spatial}`, "pool in smaller steps");
 	const perAxis = spatial.map((size, i) => counts(win, i, size, out[i], c.int("count_include_pad", 0) === 1));
 	const share = out.reduce<number[]>((all, _, axis) => all.flatMap((s) => perAxis[axis].map((n) => s / n)), [1]);
 	const scaled = e.mul(dy, e.cast(e.constant(floatTensor(share, [1, 1, ...out])), dy.type));
