@@ -53,17 +53,21 @@ describe("freeze", () => {
 		expect(frozen.nodes.map((n) => n.op)).not.toContain("Reshape");
 	});
 
-	it("folds the shape arithmetic of an operator that the runtime replaces by its function body", async () => {
+	it("folds the shape arithmetic of operators that the runtime replaces by their function body", async () => {
 		const b = graphBuilder({ opset: 21 });
-		b.input("x", "float", [2, 8, 5, 5]);
-		const [scale, bias] = [1.5, 0.5].map((v) => b.constant(floatTensor(new Float32Array(8).fill(v), [8])));
-		b.output(b.op("GroupNormalization", ["x", scale, bias], { num_groups: 4 }, { name: "y" }), "float", ["?"]);
+		const constant = (...dims: number[]) => b.constant(floatTensor(random(...dims).normals(dims.reduce((p, q) => p * q)), dims));
+		const linear = (v: string) => b.op("Add", [b.op("MatMul", [v, constant(16, 16)]), constant(16)]);
+		b.input("x", "float", [2, 8, 16]);
+		const normalised = b.op("GroupNormalization", [linear("x"), constant(8), constant(8)], { num_groups: 4 });
+		// One linear layer is fused in the first pass, one in the second: with constants of the same name.
+		b.output(b.op("Identity", [linear(normalised)], {}, { name: "y" }), "float", ["?"]);
 		const graph = b.build();
 		const frozen = await freeze(graph, {}, shapeRuntime);
 		expect(frozen.dynamic.size).toBe(0);
 		expect(frozen.nodes.map((n) => n.op)).not.toContain("Shape");
-		const x = tensor(random("x").normals(400), [2, 8, 5, 5]);
-		expect(await run(frozen, { x })).toEqual(await run(graph, { x }));
+		const x = tensor(random("x").normals(256), [2, 8, 16]);
+		const [before, after] = await Promise.all([run(graph, { x }), run(frozen, { x })]);
+		for (const [i, v] of before.y.data.entries()) expect(after.y.data[i]).toBeCloseTo(v, 5);
 	});
 
 	it("says which dims are missing, and which do not exist", async () => {

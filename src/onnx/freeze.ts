@@ -1,5 +1,6 @@
 /** @file Fixes the dims of a graph's inputs and folds what follows from them (design D2). */
 import { KintsugiError } from "../errors.ts";
+import { rename } from "./compose.ts";
 import type { Dims, Graph, ValueInfo } from "./graph.ts";
 import { infer, type StaticGraph, withoutWeights } from "./infer.ts";
 import { prune } from "./prune.ts";
@@ -22,19 +23,37 @@ export async function freeze(graph: Graph, { dims = {}, outputs }: FreezeOptions
 	const inputs = fixInputs(graph, dims);
 	const untyped = names.map((name): ValueInfo => ({ name, type: "float", dims: [] }));
 	const fixed = prune({ ...upgrade(graph), inputs, outputs: untyped });
-	let result = await infer(await fold(fixed, runtime), runtime);
+	let result = await infer(await fold(fixed, runtime, "folded/"), runtime);
 	// An operator that the runtime replaces by its function body (GroupNormalization) brings shape arithmetic that only the next pass folds.
-	while (result.dynamic.size > 0) {
-		const again = await infer(await fold(result, runtime), runtime);
+	for (let pass = 2; result.dynamic.size > 0; pass++) {
+		const again = await infer(await fold(result, runtime, `folded-${pass}/`), runtime);
 		if (again.dynamic.size >= result.dynamic.size) break;
 		result = again;
 	}
 	return result;
 }
 
-async function fold(graph: Graph, runtime: ShapeRuntime): Promise<Graph> {
+/**
+ * One pass of folding. Constants that the runtime made get a prefix: it calls some "gemm_input_shape", and fails on a graph that
+ * already has one.
+ */
+async function fold(graph: Graph, runtime: ShapeRuntime, prefix: string): Promise<Graph> {
 	const { light, restore } = withoutWeights(graph);
-	return prune(restore(await runtime.fold({ ...light, outputs: await runtime.infer(light) })));
+	const folded = await runtime.fold({ ...light, outputs: allTensors(graph, await runtime.infer(light)) });
+	const kept = new Set([...light.initializers.keys(), ...folded.outputs.map((v) => v.name)]);
+	const isMade = (name: string) => folded.initializers.has(name) && !kept.has(name);
+	return prune(restore(rename(folded, (name) => (isMade(name) ? `${prefix}${name}` : name))));
+}
+
+function allTensors(graph: Graph, tensors: ValueInfo[]): ValueInfo[] {
+	const odd = graph.outputs.find((v) => !tensors.some((t) => t.name === v.name));
+	if (!odd) return tensors;
+	throw new KintsugiError("onnx", {
+		where: `output '${odd.name}'`,
+		expected: "a tensor",
+		found: "a sequence or another type",
+		fix: "freeze the other outputs only",
+	});
 }
 
 /** The inputs with these dims put in; throws `shape` for names that the graph does not have and for dims that do not fit. */
@@ -57,10 +76,12 @@ export function fixInputs(graph: Graph, dims: NonNullable<FreezeOptions["dims"]>
 }
 
 function fixDims(v: ValueInfo, dims: NonNullable<FreezeOptions["dims"]>): Dims {
-	const given = dims[v.name];
+	// A dim or an input may be called "constructor".
+	const own = (key: string) => (Object.hasOwn(dims, key) ? dims[key] : undefined);
+	const given = own(v.name);
 	if (given === undefined || typeof given === "number") {
 		return v.dims.map((d) => {
-			const value = typeof d === "string" ? dims[d] : d;
+			const value = typeof d === "string" ? own(d) : d;
 			return typeof value === "number" ? value : d;
 		});
 	}
