@@ -15,18 +15,19 @@ function read(equation: string, ranks: readonly number[]): Subscripts {
 	const [left, right] = equation.replaceAll(" ", "").split("->");
 	const terms = left.split(",");
 	const free = LETTERS.filter((letter) => !equation.includes(letter));
-	const lengths = terms.map((term, i) => (term.includes("...") ? ranks[i] - (term.length - 3) : 0));
-	const ellipsis = free.slice(0, Math.max(...lengths));
-	const spell = (term: string, length: number) => [...term.replace("...", ellipsis.slice(ellipsis.length - length).join(""))];
+	// ONNX Runtime wants every ellipsis to stand for the same number of axes.
+	const length = Math.max(...terms.map((term, i) => (term.includes("...") ? ranks[i] - (term.length - 3) : 0)));
+	const ellipsis = free.slice(0, length).join("");
+	const spell = (term: string) => [...term.replace("...", ellipsis)];
 	const letters = [...left.replaceAll(/[.,]/g, "")];
 	const once = letters.filter((letter) => letters.indexOf(letter) === letters.lastIndexOf(letter)).sort();
 	return {
-		terms: terms.map((term, i) => spell(term, lengths[i])),
-		output: right === undefined ? [...ellipsis, ...once] : spell(right, ellipsis.length),
+		terms: terms.map(spell),
+		output: right === undefined ? [...ellipsis, ...once] : spell(right),
 	};
 }
 
-/** An operand without the axes along which it is broadcast. */
+/** An operand without the axes along which it is broadcast: only an ellipsis may be, by the standard. */
 function squeezed(c: RuleContext, x: Value, term: readonly string[], sizes: ReadonlyMap<string, number>): { x: Value; term: string[] } {
 	const kept = term.map((letter, axis) => x.dims[axis] === sizes.get(letter));
 	return {
