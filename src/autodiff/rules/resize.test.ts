@@ -41,4 +41,32 @@ describe("Resize", () => {
 			attributes: { mode: "linear", axes: [2, 3] },
 			linear: true,
 		}));
+
+	it.each(["linear", "cubic", "nearest"])("%s of a region, as tf_crop_and_resize", async (mode) => {
+		const attributes = { mode, coordinate_transformation_mode: "tf_crop_and_resize", extrapolation_value: float(0) };
+		const region = floats([0, 0, 0.2, 0.1, 1, 1, 0.9, 1.3]);
+		for (const size of [
+			[4, 11],
+			[9, 7],
+			[1, 3],
+		]) {
+			await checkRule({ op: "Resize", inputs: [x(2, 3, 9, 7), region, undefined, ints(2, 3, ...size)], attributes, linear: true });
+		}
+		const spatial = { ...attributes, axes: [2, 3] };
+		await checkRule({
+			op: "Resize",
+			inputs: [x(1, 2, 9, 7), floats([-0.1, 0, 0.5, 0.8]), floats([0.7, 2])],
+			attributes: spatial,
+			linear: true,
+		});
+		// What is extrapolated is no function of the input.
+		const constant = { ...attributes, extrapolation_value: float(5) };
+		await checkRule({
+			op: "Resize",
+			inputs: [x(2, 3, 9, 7), region, undefined, ints(2, 3, 4, 11)],
+			attributes: constant,
+			step: 1,
+			tolerance: 1e-4,
+		});
+	});
 });

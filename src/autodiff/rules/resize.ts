@@ -3,7 +3,7 @@ import { floatTensor } from "../../onnx/builder.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { alongAxis } from "../adjoint.ts";
 import type { Value } from "../emit.ts";
-import { axisOf, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
+import { axisOf, MAX_TABLE, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
 
 /**
  * Resize is linear and separable: out = R_h x R_w^T. The same Resize applied to the identity along one axis yields that axis' matrix
@@ -12,19 +12,22 @@ import { axisOf, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts"
 const resizeVjp: Vjp = (c, dy) => {
 	const { e } = c;
 	const x = c.x();
-	if (c.text("coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize") {
-		throw c.unsupported("tf_crop_and_resize", "use Slice and a plain Resize");
-	}
+	const crops = c.text("coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize";
+	const roi = crops ? c.known(1, "regions") : undefined;
 	const listed = c.ints("axes")?.map((a) => axisOf(a, x.dims.length)) ?? x.dims.map((_, i) => i);
 	const scales = c.inputs[2] && sizeOf(c.inputs[2].dims) > 0 ? c.known(2, "scales") : undefined;
 	return [
 		x.dims.reduce<Value>((value, size, axis) => {
 			const made = dy.dims[axis];
-			const scale = scales?.[listed.indexOf(axis)];
-			if (!listed.includes(axis) || (made === size && (scale ?? 1) === 1)) return value;
+			const at = listed.indexOf(axis);
+			if (at < 0) return value;
+			const scale = scales?.[at];
+			const crop = roi && { start: roi[at], end: roi[at + listed.length] };
+			const whole = !crop || (crop.start === 0 && crop.end === 1);
+			if (whole && made === size && (scale ?? 1) === 1) return value;
 			const factor = made / size;
 			if (repeats(c) && Number.isInteger(factor)) return sumRuns(c, value, axis, size, factor);
-			return alongAxis(e, value, axis, probe(c, size, made, scale));
+			return alongAxis(e, value, axis, probe(c, { size, made, scale, crop }));
 		}, dy),
 	];
 };
@@ -47,12 +50,23 @@ function sumRuns({ e }: RuleContext, x: Value, axis: number, size: number, facto
 	);
 }
 
+interface Axis {
+	size: number;
+	made: number;
+	scale: number | undefined;
+	/** Region of tf_crop_and_resize, in parts of the axis. */
+	crop: { start: number; end: number } | undefined;
+}
+
 /** R^T [size, made]: row i is the response to a unit at position i. */
-function probe(c: RuleContext, size: number, made: number, scale: number | undefined): Value {
+function probe(c: RuleContext, { size, made, scale, crop }: Axis): Value {
 	const { e } = c;
+	if (size * Math.max(size, made) > MAX_TABLE) throw c.unsupported(`an axis of ${size} resized to ${made}`, "resize smaller images");
 	const identity = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
-	const { axes: _axes, keep_aspect_ratio_policy: _policy, ...attributes } = c.node.attributes;
-	const inputs: (Value | undefined)[] = [e.cast(e.constant(floatTensor(identity, [1, size, size, 1])), c.x().type), undefined];
+	// What is extrapolated is a constant: nothing of the input is in it.
+	const { axes: _axes, keep_aspect_ratio_policy: _policy, extrapolation_value: _value, ...attributes } = c.node.attributes;
+	const roi = crop && e.constant(floatTensor([0, 0, crop.start, 0, 1, 1, crop.end, 1], [8]));
+	const inputs: (Value | undefined)[] = [e.cast(e.constant(floatTensor(identity, [1, size, size, 1])), c.x().type), roi];
 	if (scale === undefined) inputs.push(undefined, e.ints([1, size, made, 1]));
 	else inputs.push(e.constant(floatTensor([1, 1, scale, 1], [4])));
 	const rows = e.op("Resize", inputs, [1, size, made, 1], { attributes });
