@@ -1,6 +1,7 @@
 /**
  * @file Time and memory of building the gradient graph of models of gigabytes: `npm run bench:big [vit|unet|inside]`.
- * Each is measured in a process of its own, in which nothing but the command's own function runs.
+ * Each is measured in a process of its own, in which nothing but the command's own function runs. Fails above 20 s or 500 MB of
+ * JavaScript memory.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -33,6 +34,7 @@ const MODELS = {
 
 const ROUNDS = 3;
 const MB = 1e6;
+const TARGET = { seconds: 20, javascript: 500 * MB };
 
 /** What a process that only builds one gradient reports. */
 interface Measured {
@@ -81,8 +83,9 @@ function report(name: keyof typeof MODELS): void {
 			const m = JSON.parse(stdout) as Measured;
 			const memory = `${Math.round(m.javascript / MB)} MB JavaScript, ${Math.round(m.resident / MB)} MB resident (Node alone ${Math.round(m.node / MB)})`;
 			console.log(
-				`  ${m.seconds.toFixed(1)} s, ${memory}; ${m.forward} nodes forward, ${m.backward} backward, ${(m.bytes / MB).toFixed(2)} MB`,
+				`  ${m.seconds.toFixed(1)} s, ${memory}; ${m.forward} nodes forward, ${m.backward} added, ${(m.bytes / MB).toFixed(2)} MB`,
 			);
+			if (m.seconds > TARGET.seconds || m.javascript > TARGET.javascript) process.exitCode = 1;
 		}
 	} finally {
 		rmSync(folder, { recursive: true, force: true });

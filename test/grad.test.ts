@@ -129,6 +129,24 @@ describe("the file", () => {
 		expect((await inProcess("grad", at("snapshot", "model.onnx"))).stderr).toContain(`weights in ${model}`);
 	});
 
+	// A hole of 3 GB: where files cannot have holes, it would be 3 GB.
+	it.skipIf(process.platform === "win32")("points at more than 2 GiB, and says that they do not fit inside", async () => {
+		mkdirSync(at("large"));
+		const file = at("large", "weights.bin");
+		const dims = [4, 187_500_000];
+		writeFileSync(file, "");
+		truncateSync(file, 3e9);
+		const b = graphBuilder();
+		const w = b.constant({ type: "float", dims, bytes: { file, offset: 0, length: 3e9 } });
+		b.output(b.op("MatMul", [b.input("x", "float", [1, 4]), w], {}, { name: "y" }), "float", [1, dims[1]]);
+		writeModelFile(b.build(), at("large", "model.onnx"));
+		const { result } = await grad(at("large", "model.onnx"));
+		expect(result).toMatchObject({ weights: [{ file, bytes: 3e9 }], nodes: { forward: 1 } });
+		expect(result.bytes).toBeLessThan(2000);
+		const { code, stderr } = await inProcess("grad", at("large", "model.onnx"), "--inline");
+		expect([code, stderr]).toEqual([2, expect.stringContaining("2.79 GiB")]);
+	});
+
 	it("never takes the place of the model", async () => {
 		const model = copy(TINY_CNN);
 		symlinkSync(model, join(model, "..", "same.onnx"));

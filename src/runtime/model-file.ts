@@ -94,7 +94,8 @@ export function readBytes(bytes: TensorBytes): Uint8Array {
  * Throws `onnx` unless the file lies in the folder or below.
  */
 export function weightLocation(folder: string, file: string): string {
-	return locationIn(realpathSync(folder), realpathSync(file)).replaceAll(sep, "/");
+	const portable = (path: string) => realpathSync(path).replaceAll(sep, "/");
+	return locationIn(portable(folder), portable(file));
 }
 
 /** Writes a model. Weights in files stay there (they must lie in the folder of `path` or below), or are copied in with `inline`. */
