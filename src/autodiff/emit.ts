@@ -34,7 +34,7 @@ export interface Emit {
 	div(a: Operand, b: Operand): Value;
 	/** a where the bool value holds, b elsewhere. */
 	where(condition: Value, a: Operand, b: Operand): Value;
-	/** One n-ary Sum of values of equal dims. */
+	/** One sum of values of equal dims: Add for two, which ONNX Runtime can fuse into a convolution, else the n-ary Sum. */
 	sumAll(values: readonly Value[]): Value;
 	cast(x: Value, type: ElementType): Value;
 	reshape(x: Value, dims: readonly number[]): Value;
@@ -58,7 +58,7 @@ export interface OpOptions {
 	domain?: string;
 }
 
-const same = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((d, i) => d === b[i]);
+export const sameDims = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((d, i) => d === b[i]);
 
 /** Dims of a broadcast pair; throws `autodiff` if they do not fit. */
 export function broadcast(a: readonly number[], b: readonly number[]): number[] {
@@ -109,7 +109,7 @@ export function emitter(builder: GraphBuilder, made: Map<string, StaticValue> = 
 		return op(name, [va, vb], broadcast(va.dims, vb.dims), type ? { type } : {});
 	};
 	const reshape: Emit["reshape"] = (x, dims) => {
-		if (same(x.dims, dims)) return x;
+		if (sameDims(x.dims, dims)) return x;
 		if (sizeOf(x.dims) !== sizeOf(dims)) throw mismatch("reshape", `[${x.dims.join(", ")}]`, `[${dims.join(", ")}]`);
 		// allowzero: an empty dim is a 0, not "as before".
 		return op("Reshape", [x, ints(dims)], dims, dims.includes(0) ? { attributes: { allowzero: 1 } } : {});
@@ -138,7 +138,7 @@ export function emitter(builder: GraphBuilder, made: Map<string, StaticValue> = 
 			const [va, vb] = pair(a, b);
 			return op("Where", [condition, va, vb], broadcast(condition.dims, broadcast(va.dims, vb.dims)), { type: va.type });
 		},
-		sumAll: (values) => (values.length === 1 ? values[0] : op("Sum", values, values[0].dims)),
+		sumAll: (values) => (values.length === 1 ? values[0] : op(values.length === 2 ? "Add" : "Sum", values, values[0].dims)),
 		transpose: (x, perm) =>
 			perm.every((p, i) => p === i)
 				? x
@@ -148,9 +148,9 @@ export function emitter(builder: GraphBuilder, made: Map<string, StaticValue> = 
 						perm.map((p) => x.dims[p]),
 						{ attributes: { perm } },
 					),
-		expand: (x, dims) => (same(x.dims, dims) ? x : op("Expand", [x, ints(dims)], broadcast(x.dims, dims))),
+		expand: (x, dims) => (sameDims(x.dims, dims) ? x : op("Expand", [x, ints(dims)], broadcast(x.dims, dims))),
 		sumTo(x, dims) {
-			if (same(x.dims, dims)) return x;
+			if (sameDims(x.dims, dims)) return x;
 			const lead = x.dims.length - dims.length;
 			const fits = lead >= 0 && dims.every((d, i) => d === x.dims[i + lead] || d === 1);
 			if (!fits) throw mismatch("a cotangent", `dims that reduce to [${dims.join(", ")}]`, `[${x.dims.join(", ")}]`);

@@ -6,6 +6,8 @@ import type { Graph, Node, ValueInfo } from "../onnx/graph.ts";
 import type { StaticGraph } from "../onnx/infer.ts";
 import { describe } from "../onnx/topology.ts";
 import { UPGRADED_OPSET } from "../onnx/upgrade.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import { findComposites, type Surroundings } from "./composites.ts";
 import { nodeContext } from "./context.ts";
 import { dimsOf, type Emit, emitter, type Value } from "./emit.ts";
 import { findPaths, type Paths } from "./paths.ts";
@@ -63,7 +65,10 @@ export function vjp(graph: StaticGraph, { of, wrt, cotangents = {} }: VjpOptions
 	const gradients = new Map<string, Value | undefined>();
 	const changed = new Map<Node, Node>();
 	const isActive = (name: string) => paths.active.has(name);
+	const composites = findComposites(paths.nodes, surroundings({ graph, paths, of, wrt, value }));
+	const insideComposites = new Set([...composites.values()].flatMap(({ inner }) => inner));
 	for (const node of [...paths.nodes].reverse()) {
+		if (insideComposites.has(node)) continue;
 		const dys = node.outputs.map((name) => {
 			const sum = gradient(name);
 			// Values asked for by name keep their sum: a later pass must not add it up again.
@@ -73,12 +78,17 @@ export function vjp(graph: StaticGraph, { of, wrt, cotangents = {} }: VjpOptions
 		const rule = rules.get(node);
 		const first = dys.find((dy) => dy !== undefined);
 		if (!rule || !first) continue;
+		const composite = composites.get(node);
+		if (composite) {
+			for (const [name, result] of composite.vjp(e, first)) contribute(name, settle(e, node, name, result, value(name)));
+			continue;
+		}
 		const needs = (i: number) => isActive(node.inputs[i]) && !rule.stop?.includes(i) && isFloat(value(node.inputs[i]).type);
 		const { context, finish } = nodeContext({ node, graph, e, needs, value, fresh: builder.fresh, constant: constantOf(graph) });
 		const results = rule.vjp(context, dys[0] ?? e.full(0, value(node.outputs[0]).type, value(node.outputs[0]).dims), dys);
 		node.inputs.forEach((name, i) => {
 			const result = results[i];
-			if (needs(i) && result) contribute(name, settle(e, node, i, result, value(name)));
+			if (needs(i) && result) contribute(name, settle(e, node, name, result, value(name)));
 		});
 		const forward = finish();
 		if (forward !== node) changed.set(node, forward);
@@ -103,11 +113,34 @@ function withOutputs(built: Graph, gradients: ReadonlyMap<string, Value | undefi
 	return { ...built, nodes, outputs };
 }
 
+interface SurroundingsParts extends Pick<VjpOptions, "of" | "wrt"> {
+	graph: Graph;
+	paths: Paths;
+	value: (name: string) => Value;
+}
+
+function surroundings({ graph, paths, of, wrt, value }: SurroundingsParts): Surroundings {
+	const makers = new Map(paths.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+	const readers = new Map<string, number>();
+	for (const name of paths.nodes.flatMap((node) => node.inputs)) readers.set(name, (readers.get(name) ?? 0) + 1);
+	const asked = new Set([...of, ...wrt]);
+	const constant = constantOf(graph);
+	return {
+		value,
+		number(name) {
+			const known = sizeOf(graph.initializers.get(name)?.dims ?? [0]) === 1 ? constant(name) : undefined;
+			return known?.[0];
+		},
+		inner: (name) => (readers.get(name) === 1 && !asked.has(name) ? makers.get(name) : undefined),
+		active: (name) => paths.active.has(name),
+	};
+}
+
 /** Sums a cotangent down to its input's dims and checks its type. */
-function settle(e: Emit, node: Node, i: number, cotangent: Value, input: Value): Value {
+function settle(e: Emit, node: Node, name: string, cotangent: Value, input: Value): Value {
 	if (cotangent.type !== input.type) {
 		throw new KintsugiError("autodiff", {
-			where: `the rule of ${describe(node)}, input ${i}`,
+			where: `the rule of ${describe(node)}, input '${name}'`,
 			expected: dimsOf(input),
 			found: dimsOf(cotangent),
 			fix: "report this: a rule of src/autodiff is wrong",

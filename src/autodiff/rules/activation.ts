@@ -1,13 +1,11 @@
 /** @file Activations and softmax. At a kink the slope of the left side is taken (Relu'(0) = 0), as PyTorch does. */
 import type { Value } from "../emit.ts";
 import { axisOf, type Rule, type RuleContext, type RuleFamily, type Vjp } from "../rule.ts";
+import { geluSlope, sigmoidSlope, step, swishSlope } from "../slopes.ts";
 
 const slope = (d: (c: RuleContext, x: Value, y: Value) => Value): Rule => ({ vjp: (c, dy) => [c.e.mul(dy, d(c, c.x(), c.y))] });
 
 const positive = ({ e }: RuleContext, x: Value) => e.binary("Greater", x, 0, "bool");
-
-/** s (1 - s) */
-const sigmoidSlope = ({ e }: RuleContext, s: Value) => e.mul(s, e.sub(1, s));
 
 /** y (dy - sum(dy y)) */
 const softmax: Vjp = (c, dy) => {
@@ -24,19 +22,9 @@ const logSoftmax: Vjp = (c, dy) => {
 	return [e.sub(dy, e.mul(e.unary("Exp", y), total))];
 };
 
-/** x sigmoid(a x): s + a x s (1 - s) */
-const swish = (c: RuleContext, x: Value, a: number): Value => {
-	const { e } = c;
-	const s = e.unary("Sigmoid", a === 1 ? x : e.mul(x, a));
-	return e.add(s, e.mul(e.mul(x, a), sigmoidSlope(c, s)));
-};
-
-/** 0.5 (1 + erf(x / sqrt 2)) + x exp(-x^2 / 2) / sqrt(2 pi) */
-function geluErf({ e }: RuleContext, x: Value): Value {
-	const cdf = e.add(e.mul(e.unary("Erf", e.mul(x, Math.SQRT1_2)), 0.5), 0.5);
-	const pdf = e.mul(e.unary("Exp", e.mul(e.mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-	return e.add(cdf, e.mul(x, pdf));
-}
+/** x sigmoid(a x) */
+const swish = ({ e }: RuleContext, x: Value, y: Value, a: number): Value =>
+	swishSlope(e, y, e.unary("Sigmoid", a === 1 ? x : e.mul(x, a)), a);
 
 /** With t = tanh(k (x + 0.044715 x^3)), k = sqrt(2 / pi): 0.5 (1 + t) + 0.5 x (1 - t^2) k (1 + 3 * 0.044715 x^2) */
 function geluTanh({ e }: RuleContext, x: Value): Value {
@@ -55,7 +43,7 @@ const linearWithin = (c: RuleContext, x: Value, low: number, high: number, insid
 };
 
 export const activation = {
-	Relu: { vjp: (c, dy) => [c.e.where(positive(c, c.y), dy, 0)] },
+	Relu: { vjp: (c, dy) => [c.e.mul(dy, step(c.e, c.y))] },
 	LeakyRelu: { vjp: (c, dy) => [c.e.where(positive(c, c.x()), dy, c.e.mul(dy, c.float("alpha", 0.01)))] },
 	PRelu: {
 		vjp: (c, dy) => {
@@ -91,10 +79,10 @@ export const activation = {
 		const rest = e.sub(1, e.unary("Abs", y));
 		return e.mul(rest, rest);
 	}),
-	Sigmoid: slope((c, _x, y) => sigmoidSlope(c, y)),
+	Sigmoid: slope(({ e }, _x, y) => sigmoidSlope(e, y)),
 	Tanh: slope(({ e }, _x, y) => e.sub(1, e.mul(y, y))),
 	Softplus: slope(({ e }, x) => e.unary("Sigmoid", x)),
-	Swish: slope((c, x) => swish(c, x, c.float("alpha", 1))),
+	Swish: slope((c, x, y) => swish(c, x, y, c.float("alpha", 1))),
 	// x tanh(softplus(x)), with t = tanh(softplus(x)): t + x (1 - t^2) sigmoid(x)
 	Mish: slope(({ e }, x) => {
 		const t = e.unary("Tanh", e.unary("Softplus", x));
@@ -109,9 +97,9 @@ export const activation = {
 		const { e } = c;
 		return e.where(e.binary("GreaterOrEqual", x, 3, "bool"), e.scalar(1, x.type), linearWithin(c, x, -3, 3, e.add(e.div(x, 3), 0.5)));
 	}),
-	Gelu: slope((c, x) => (c.text("approximate", "none") === "tanh" ? geluTanh(c, x) : geluErf(c, x))),
-	"com.microsoft:Gelu": slope(geluErf),
-	"com.microsoft:QuickGelu": slope((c, x) => swish(c, x, c.float("alpha", 1.702))),
+	Gelu: slope((c, x) => (c.text("approximate", "none") === "tanh" ? geluTanh(c, x) : geluSlope(c.e, x))),
+	"com.microsoft:Gelu": slope(({ e }, x) => geluSlope(e, x)),
+	"com.microsoft:QuickGelu": slope((c, x, y) => swish(c, x, y, c.float("alpha", 1.702))),
 	Softmax: { vjp: softmax },
 	LogSoftmax: { vjp: logSoftmax },
 } satisfies RuleFamily;
