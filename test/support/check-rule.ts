@@ -1,7 +1,15 @@
 /** @file Checks the rule of one operator against numerical derivatives of that operator in ONNX Runtime. */
 import { expect } from "vitest";
 import { checkVjp, vjp } from "../../src/autodiff/index.ts";
-import { type AttributeInput, type ConstantTensor, constantOf, graphBuilder, infer, int64Tensor } from "../../src/onnx/index.ts";
+import {
+	type AttributeInput,
+	type ConstantTensor,
+	constantOf,
+	type Graph,
+	graphBuilder,
+	infer,
+	int64Tensor,
+} from "../../src/onnx/index.ts";
 import { openSession, shapeRuntime } from "../../src/runtime/index.ts";
 import { random } from "../../src/tensor/random.ts";
 import { sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
@@ -56,27 +64,48 @@ export function draw(sample: Sample, dims: readonly number[], ...key: (string | 
 const constantTensor = (operand: { constant: Tensor } | { ints: readonly number[]; dims?: readonly number[] }): ConstantTensor =>
 	"constant" in operand ? constantOf(operand.constant) : int64Tensor(operand.ints, operand.dims ?? [operand.ints.length]);
 
-/** Fails unless the rule agrees with the central difference for every float input. Returns the dims of the output. */
-export async function checkRule(c: RuleCase): Promise<void> {
-	const { op, inputs, attributes = {}, domain = "", opset = 20, outputs = 1, of = 0, sample = "normal", linear = false, seed = 0 } = c;
-	const { step = linear ? 1 : 2e-3, tolerance = linear ? 2e-5 : 4e-3 } = c;
+export interface RuleGraph {
+	gradient: Graph;
+	/** The differentiated output. */
+	of: string;
+	/** Values of the differentiated inputs x0, x1, ... */
+	feeds: Record<string, Tensor>;
+}
+
+/** A graph of the one operator, with its gradients. */
+export async function ruleGraph({
+	op,
+	inputs,
+	attributes,
+	domain = "",
+	opset = 20,
+	outputs = 1,
+	of = 0,
+	...c
+}: RuleCase): Promise<RuleGraph> {
 	const b = graphBuilder({ opset });
 	const feeds: Record<string, Tensor> = {};
 	const names = inputs.map((operand, i) => {
 		if (!operand) return "";
 		if ("ints" in operand || "constant" in operand) return b.constant(constantTensor(operand), `c${i}`);
-		const feed = "at" in operand ? operand.at : draw(sample, operand.dims, seed, i);
+		const feed = "at" in operand ? operand.at : draw(c.sample ?? "normal", operand.dims, c.seed ?? 0, i);
 		feeds[`x${i}`] = feed;
 		return b.input(`x${i}`, "float", feed.dims);
 	});
 	const made = b.ops(op, names, outputs, attributes, { name: "y", domain });
 	b.output(made[of], "float", []);
 	const graph = await infer(b.build(), shapeRuntime);
-	const gradient = vjp(graph, { of: [made[of]], wrt: Object.keys(feeds) });
+	return { gradient: vjp(graph, { of: [made[of]], wrt: Object.keys(feeds) }), of: made[of], feeds };
+}
+
+/** Fails unless the rule agrees with the central difference for every float input. */
+export async function checkRule(c: RuleCase): Promise<void> {
+	const { op, inputs, attributes, linear = false, seed = 0, step = linear ? 1 : 2e-3, tolerance = linear ? 2e-5 : 4e-3 } = c;
+	const { gradient, of, feeds } = await ruleGraph(c);
 	const session = await openSession(gradient);
 	try {
 		for (const wrt of Object.keys(feeds)) {
-			const result = await checkVjp(gradient, (f) => session.run(f), { of: made[of], wrt, feeds, step, seed });
+			const result = await checkVjp(gradient, (f) => session.run(f), { of, wrt, feeds, step, seed });
 			const label = `${op}, ${wrt}, ${JSON.stringify({ inputs, attributes })}: ${result.analytic} against ${result.numeric}`;
 			expect(Number.isFinite(result.analytic), label).toBe(true);
 			expect(result.error, label).toBeLessThan(tolerance);
