@@ -7,6 +7,7 @@ import { elementwise } from "./elementwise.ts";
 import { gridSampling } from "./grid-sample.ts";
 import { indexing } from "./indexing.ts";
 import { linalg } from "./linalg.ts";
+import { localResponse } from "./lrn.ts";
 import { movement } from "./movement.ts";
 import { norm } from "./norm.ts";
 import { pool } from "./pool.ts";
@@ -26,6 +27,7 @@ export const FAMILIES = {
 	indexing,
 	resize,
 	"grid-sample": gridSampling,
+	lrn: localResponse,
 } as const;
 
 export const RULES: ReadonlyMap<string, Rule> = new Map(

@@ -69,6 +69,11 @@ describe("movement rules", () => {
 		await linear({ op: "Tile", inputs: [x(2, 3), ints(3, 2)] });
 	});
 
+	it.each([0, 1])("Trilu, upper %i", async (upper) => {
+		await linear({ op: "Trilu", inputs: [x(2, 4, 5), { ints: [-1], dims: [] }], attributes: { upper } });
+		await linear({ op: "Trilu", inputs: [x(4, 3)], attributes: { upper } });
+	});
+
 	it.each(["DCR", "CRD"])("DepthToSpace in mode %s", (mode) =>
 		linear({ op: "DepthToSpace", inputs: [x(2, 12, 2, 3)], attributes: { blocksize: 2, mode } }),
 	);

@@ -138,6 +138,7 @@ export const movement = {
 	// The walk sums over broadcast axes.
 	Expand: { vjp: (_, dy) => [dy], stop: [1] },
 	Tile: { vjp: tile, stop: [1] },
+	Trilu: { vjp: (c, dy) => [c.e.op("Trilu", [dy, c.inputs[1]], dy.dims, { attributes: { upper: c.int("upper", 1) } })], stop: [1] },
 	DepthToSpace: { vjp: (c, dy) => [blocks(c, dy, c.x(), c.y)] },
 	SpaceToDepth: { vjp: (c, dy) => [blocks(c, dy, c.y, c.x())] },
 } satisfies RuleFamily;

@@ -41,6 +41,15 @@ export const reduce = {
 	ReduceMean: reducing(({ e }, { x, dy, axes }) => e.mul(dy, 1 / sizeOf(axes.map((a) => x.dims[a])))),
 	ReduceMax: extreme,
 	ReduceMin: extreme,
+	// The product of the others: y / x, also where one factor is 0
+	ReduceProd: reducing(({ e }, { x, dy, axes }) => {
+		const zero = e.binary("Equal", x, 0, "bool");
+		const factor = e.where(zero, 1, x);
+		const zeros = e.reduce("ReduceSum", e.cast(zero, dy.type), axes);
+		const others = e.sub(zeros, e.cast(zero, dy.type));
+		const product = e.div(e.reduce("ReduceProd", factor, axes), factor);
+		return e.mul(dy, e.where(e.binary("Equal", others, 0, "bool"), product, 0));
+	}),
 	ReduceL1: reducing(({ e }, { x, dy }) => e.mul(e.unary("Sign", x), dy)),
 	// x / |x|, and 0 at the origin
 	ReduceL2: reducing(({ e }, { x, y, dy }) => e.mul(x, e.where(e.binary("Equal", y, 0, "bool"), 0, e.div(dy, y)))),
