@@ -3,9 +3,11 @@ import type { Classifier, LossGradient, LossName } from "../models/classifier.ts
 import { type Random, random } from "../tensor/random.ts";
 import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { argmax, type CriterionName, criteria } from "./criteria.ts";
+import { type Counters, countingGradients, negated, nonFinite } from "./gradients.ts";
 import { type AttackInput, checkInput } from "./input.ts";
+import { roundAndJudge } from "./rounding.ts";
 import { chooseTarget, type LabelRule, lossLabels, oneHot, predictedLabels, type TargetRule } from "./targets.ts";
-import { type Distance, distance, mapRows, type Norm, project, quantize, roundWithin } from "./threat-model.ts";
+import { type Distance, distance, type Norm, project, quantize } from "./threat-model.ts";
 import { optionWarnings, outcomeWarnings } from "./warnings.ts";
 
 /** What every attack's options say; each attack adds its own. Plain data that serialises to JSON. */
@@ -30,6 +32,16 @@ export interface AttackProblem {
 	 * for a targeted attack. Entries that are not finite are counted for the report and replaced by zero.
 	 */
 	objective(rows: readonly number[], candidates: Tensor): Promise<LossGradient>;
+	/** Logits `[rows.length, K]` of candidates `[rows.length, 3, H, W]`. */
+	predict(rows: readonly number[], candidates: Tensor): Promise<Tensor>;
+	/** Any loss with any targets `[rows.length, K]`, as it is (not negated); a row may stand there several times. Counts as `objective` does. */
+	lossGradient(loss: LossName, rows: readonly number[], candidates: Tensor, targets: Tensor): Promise<LossGradient>;
+	/** Logits `[N, K]` of the clean images. */
+	readonly cleanLogits: Tensor;
+	/** True for a targeted attack: `wanted` is then what it moves towards, else what it moves away from. */
+	readonly targeted: boolean;
+	/** Multi-hot labels `[K]` of row `n` that the objective is computed for. */
+	wanted(n: number): Float32Array;
 	/** True if these logits `[K]` of row `n` meet the criterion. */
 	fooled(n: number, logits: Float32Array): boolean;
 	/** The random stream of row `n`: it belongs to the image, not to its place in the batch (design D8). */
@@ -83,28 +95,6 @@ export interface AttackResult {
 	warnings: string[];
 }
 
-interface Counters {
-	nan: number;
-	zeroGradients: number;
-	evaluations: number;
-}
-
-const nonFinite = (values: Float32Array) => values.reduce((n, v) => n + (Number.isFinite(v) ? 0 : 1), 0);
-
-/** Replaces what is not finite by zero and counts it. */
-function cleanGradient(gradient: Float32Array, counters: Counters): void {
-	counters.evaluations++;
-	let zero = true;
-	for (let i = 0; i < gradient.length; i++) {
-		if (!Number.isFinite(gradient[i])) {
-			counters.nan++;
-			gradient[i] = 0;
-		}
-		if (gradient[i] !== 0) zero = false;
-	}
-	if (zero) counters.zeroGradients++;
-}
-
 /** Rows `rows` of a tensor, copied: `[rows.length, ...rest]`. */
 export const takeRows = (t: Tensor, rows: readonly number[]): Tensor => stack(rows.map((n) => row(t, n)));
 
@@ -146,25 +136,27 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 		return criteria[options.criterion](target === undefined ? judgement : { ...judgement, target });
 	};
 
-	const sign = rule === "none" ? 1 : -1;
+	const counting = countingGradients(classifier, counters, input.signal);
 	const candidates = await attack.perturb({
 		images,
+		cleanLogits,
+		targeted: rule !== "none",
 		fooled,
+		wanted: (n) => wanted[n],
 		random: (n) => stream(n, `attack/${options.name}`),
 		progress(done) {
 			input.signal?.throwIfAborted();
 			input.onProgress?.(done);
 		},
-		async objective(active, points) {
+		predict(_rows, points) {
 			input.signal?.throwIfAborted();
-			const wantedRows = stack(active.map((n) => tensor(wanted[n], [labels.length])));
-			const lossGradient = await classifier.lossGradient(options.loss ?? "cross-entropy");
-			const { loss, logits, gradient } = await lossGradient(points, wantedRows);
-			const raised = tensor(sign === 1 ? gradient.data.slice() : gradient.data.map((g) => -g), gradient.dims);
-			active.forEach((n, i) => {
-				cleanGradient(row(raised, i).data, counters[n]);
-			});
-			return { loss: sign === 1 ? loss : loss.map((l) => -l), logits, gradient: raised };
+			return classifier.predict(points);
+		},
+		lossGradient: counting,
+		async objective(active, points) {
+			const targets = stack(active.map((n) => tensor(wanted[n], [labels.length])));
+			const raised = await counting(options.loss ?? "cross-entropy", active, points, targets);
+			return rule === "none" ? raised : negated(raised);
 		},
 	});
 
@@ -176,9 +168,9 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 		for (let i = 0; i < candidate.length; i++) if (!Number.isFinite(candidate[i])) candidate[i] = pixels[i];
 		project(candidate, pixels, options);
 	}
-	const rounded = mapRows(unrounded, images, (candidate, pixels) => roundWithin(candidate, pixels, options));
 	const floatLogits = await classifier.predict(unrounded);
-	const logits = await classifier.predict(rounded);
+	const { rounded, logits, lengthened } = await roundAndJudge({ images, unrounded, floatLogits, options, classifier, fooled });
+	if (lengthened > 0) warnings.push(`${lengthened} of ${ids.length} images: the change was lengthened to survive rounding to 8 bits`);
 	const top = (values: Float32Array) => ({ label: labels[argmax(values)], logit: values[argmax(values)] });
 	const outcomes = rows.map((n): AttackOutcome => {
 		const target = targets[n];

@@ -3,11 +3,13 @@ import { z } from "zod";
 import { CRITERIA } from "./criteria.ts";
 import { PRESETS } from "./presets.ts";
 import { LABEL_RULES, TARGET_RULES } from "./targets.ts";
+import { UNBOUNDED } from "./threat-model.ts";
 
 /** A non-negative number, also written as a fraction: 0.1 or "8/255". */
 export const pixelAmount = z
 	.union([
 		z.number(),
+		z.literal("unbounded").transform(() => UNBOUNDED),
 		z
 			.string()
 			.regex(/^\d+(\.\d+)?\s*\/\s*\d+(\.\d+)?$/, 'expected a number or a fraction such as "8/255"')
@@ -20,7 +22,7 @@ export const pixelAmount = z
 	.describe('amount in pixels of [0, 1], as a number or a fraction such as "8/255"');
 
 export const lossName = z
-	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin"])
+	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin", "dlr"])
 	.describe("loss that the attack raises (or lowers, if targeted)");
 export const labelRule = z.enum(LABEL_RULES).describe("labels of the loss of an untargeted attack");
 export const targetRule = z

@@ -11,6 +11,9 @@ export interface ThreatModel {
 	readonly epsilon: number;
 }
 
+/** A radius that no image reaches: attacks that look for the smallest change have no budget by default. */
+export const UNBOUNDED = 1e6;
+
 const LEVELS = 255;
 /** Slack for radii such as 8/255, whose product with 255 is not exactly 8 in floating point. */
 const SLACK = 1e-6;

@@ -1,17 +1,18 @@
 /** @file What a reader of an attack's result should be told unasked. */
 import type { AttackOptions, AttackOutcome } from "./attack.ts";
-import { levelsWithin } from "./threat-model.ts";
+import { levelsWithin, UNBOUNDED } from "./threat-model.ts";
 
 /** Doubts about the options, before anything is computed. */
 export function optionWarnings(options: AttackOptions & { stepSize?: number; steps?: number }): string[] {
 	const { norm, epsilon, stepSize, steps } = options;
 	const warnings: string[] = [];
 	if (epsilon === 0) warnings.push("epsilon is 0: no pixel may change");
-	else if (norm === "linf" && epsilon > 1) warnings.push(`epsilon ${epsilon} exceeds the pixel range [0, 1]: was ${epsilon}/255 meant?`);
+	else if (norm === "linf" && epsilon > 1 && epsilon < UNBOUNDED)
+		warnings.push(`epsilon ${epsilon} exceeds the pixel range [0, 1]: was ${epsilon}/255 meant?`);
 	else if (norm === "linf" && levelsWithin(epsilon) === 0) {
 		warnings.push(`epsilon ${epsilon} is below 1/255: rounding to 8 bits removes the whole perturbation`);
 	}
-	if (stepSize !== undefined && steps !== undefined && epsilon > 0) {
+	if (stepSize !== undefined && steps !== undefined && epsilon > 0 && epsilon < UNBOUNDED) {
 		if (stepSize === 0) warnings.push("stepSize is 0: the attack does not move");
 		else if (stepSize > 2 * epsilon) warnings.push(`stepSize ${stepSize} is more than the diameter of the ball (epsilon ${epsilon})`);
 		else if (stepSize * steps < epsilon) warnings.push(`${steps} steps of ${stepSize} cannot reach epsilon ${epsilon}`);

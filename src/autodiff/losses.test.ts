@@ -7,6 +7,20 @@ import { random } from "../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type Loss, lossGradientGraph } from "./index.ts";
 
+/** The derivative of a loss that is smooth around z. */
+const differentiated =
+	(f: (z: number[], t: number[]) => number) =>
+	(z: number[], t: number[]): { loss: number; gradient: number[] } => {
+		const moved = (k: number, by: number) =>
+			f(
+				z.map((v, i) => (i === k ? v + by : v)),
+				t,
+			);
+		return { loss: f(z, t), gradient: z.map((_, k) => (moved(k, 1e-6) - moved(k, -1e-6)) / 2e-6) };
+	};
+
+const descending = (z: number[]) => [...z].sort((a, b) => b - a);
+
 /** loss and d loss / d z of one image, from the definitions at `LossName`, in float64. */
 const REFERENCE: Record<Loss, (z: number[], t: number[], thresholds: number[]) => { loss: number; gradient: number[] }> = {
 	"cross-entropy"(z, t) {
@@ -33,6 +47,23 @@ const REFERENCE: Record<Loss, (z: number[], t: number[], thresholds: number[]) =
 		const worst = Math.min(...z.filter((_, k) => t[k] === 1));
 		return { loss: best - worst, gradient: z.map((v, k) => (t[k] === 0 ? Number(v === best) : -Number(v === worst))) };
 	},
+	linear: (z, t) => ({ loss: z.reduce((s, v, k) => s + v * t[k], 0), gradient: t }),
+	dlr: differentiated((z, t) => {
+		const y = t.indexOf(1);
+		const [first, , third] = descending(z);
+		return -(z[y] - Math.max(...z.filter((_, k) => k !== y))) / (first - third + 1e-12);
+	}),
+	"dlr-targeted": differentiated((z, t) => {
+		const [first, , third, fourth] = descending(z);
+		return -(z[t.indexOf(1)] - z[t.indexOf(-1)]) / (first - 0.5 * (third + fourth) + 1e-12);
+	}),
+};
+
+/** Targets of one image as the loss expects them, from zeros and ones of which the first is 1 and the second 0. */
+const MEANT: Partial<Record<Loss, (t: number[]) => number[]>> = {
+	linear: (t) => t.map((v, k) => v * (k - 1.5)),
+	dlr: (t) => t.map((_, k) => Number(k === 0)),
+	"dlr-targeted": (t) => t.map((_, k) => (k === 0 ? 1 : k === 1 ? -1 : 0)),
 };
 
 const N = 3;
@@ -50,7 +81,7 @@ async function identity(loss: Loss, thresholds?: Float32Array) {
 const rows = (t: Tensor) => Array.from({ length: N }, (_, i) => [...t.data.slice(i * K, (i + 1) * K)]);
 
 describe("losses", () => {
-	it.each<Loss>(["cross-entropy", "set-cross-entropy", "bce", "margin"])("%s and its gradient, image by image", async (loss) => {
+	it.each(Object.keys(REFERENCE) as Loss[])("%s and its gradient, image by image", async (loss) => {
 		const thresholds = Float32Array.of(0.5, -1, 0, 2);
 		const session = await identity(loss, loss === "bce" ? thresholds : undefined);
 		await fc.assert(
@@ -62,19 +93,18 @@ describe("losses", () => {
 					[N, K],
 				);
 				// At least one label is wanted and one is not.
-				const targets = tensor(
-					random("t", seed)
-						.uniforms(N * K)
-						.map((v, i) => (i % K === 0 ? 1 : i % K === 1 ? 0 : Number(v > 0.5))),
-					[N, K],
-				);
+				const drawn = random("t", seed)
+					.uniforms(N * K)
+					.map((v, i) => (i % K === 0 ? 1 : i % K === 1 ? 0 : Number(v > 0.5)));
+				const meant = rows(tensor(drawn, [N, K])).flatMap(MEANT[loss] ?? ((t) => t));
+				const targets = tensor(Float32Array.from(meant), [N, K]);
 				const results = await session.run({ x, targets });
 				expect(results.logits.data).toEqual(x.data);
 				rows(x).forEach((z, i) => {
 					const expected = REFERENCE[loss](z, rows(targets)[i], [...thresholds]);
 					expect(results.loss.data[i]).toBeCloseTo(expected.loss, 4);
 					rows(results.gradient as Tensor)[i].forEach((g, k) => {
-						expect(g).toBeCloseTo(expected.gradient[k], 5);
+						expect(Math.abs(g - expected.gradient[k])).toBeLessThan(1e-5 * Math.max(1, ...expected.gradient.map(Math.abs)));
 					});
 				});
 			}),
@@ -124,6 +154,14 @@ describe("losses", () => {
 		const after = await session.run({ x: step, targets });
 		for (let i = 0; i < 4; i++) expect(Number(after.loss.data[i])).toBeGreaterThan(Number(before.loss.data[i]));
 		await session.close();
+	});
+
+	it("refuses a ratio of more labels than there are", async () => {
+		const b = graphBuilder();
+		b.input("x", "float", [2, 3]);
+		b.output(b.op("Identity", ["x"], {}, { name: "y" }), "float", [2, 3]);
+		const graph = await infer(b.build(), shapeRuntime);
+		expect(() => lossGradientGraph(graph, { input: "x", logits: "y", loss: "dlr-targeted" })).toThrow("at least 4 labels");
 	});
 
 	it("refuses logits that are not [N, K], and thresholds of another length", async () => {

@@ -8,7 +8,7 @@ import { type Emit, emitter, type Value } from "./emit.ts";
 import { gradientName, vjp } from "./vjp.ts";
 
 /** Losses of one image from logits `[N, K]` and targets `[N, K]`; defined at `LossName` of src/models/classifier.ts. */
-export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin";
+export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin" | "linear" | "dlr" | "dlr-targeted";
 
 export interface LossOptions {
 	/** Output `[N, K]`. */
@@ -52,7 +52,35 @@ const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
 		const worst = e.reduce("ReduceMin", e.where(wanted, z, FAR), [1]);
 		return e.reshape(e.sub(best, worst), [z.dims[0]]);
 	},
+	linear: ({ e, z, targets }) => sumLabels(e, e.mul(targets, z)),
+	dlr({ e, z, targets }) {
+		const best = e.reduce("ReduceMax", e.where(e.binary("Greater", targets, 0.5, "bool"), e.scalar(-FAR, z.type), z), [1]);
+		const [first, , third] = largest(e, z, 3);
+		return ratio(e, e.sub(best, e.reduce("ReduceSum", e.mul(targets, z), [1])), e.sub(first, third));
+	},
+	"dlr-targeted"({ e, z, targets }) {
+		const [first, , third, fourth] = largest(e, z, 4);
+		return ratio(e, e.unary("Neg", e.reduce("ReduceSum", e.mul(targets, z), [1])), e.sub(first, e.mul(e.add(third, fourth), 0.5)));
+	},
 };
+
+/** The n largest logits, each `[N, 1]`. */
+function largest(e: Emit, z: Value, n: number): Value[] {
+	const labels = z.dims[1];
+	if (labels < n) {
+		throw new KintsugiError("shape", {
+			where: "difference of logits ratio",
+			expected: `at least ${n} labels`,
+			found: `${labels}`,
+			fix: "use the cross-entropy, which needs no ratio",
+		});
+	}
+	const sorted = e.op("TopK", [z, e.ints([n])], [z.dims[0], n], { attributes: { axis: 1 } });
+	return Array.from({ length: n }, (_, i) => e.slice(sorted, [i], [i + 1], [1]));
+}
+
+/** AutoAttack's guard against equal logits. */
+const ratio = (e: Emit, a: Value, b: Value) => e.reshape(e.div(a, e.add(b, 1e-12)), [a.dims[0]]);
 
 /** The graph with the float input `targets` `[N, K]` and the output `loss` `[N]` (names that it must not use itself). Throws `shape` unless logits are `[N, K]`. */
 export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: LossOptions): StaticGraph {

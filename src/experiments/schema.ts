@@ -1,6 +1,8 @@
 /** @file What may stand in an experiment file; every option has a default but the data and the classifier. */
+
 import { z } from "zod";
 import { type AttackSpec, attackSweepSchema } from "../attacks/schema.ts";
+import { UNBOUNDED } from "../attacks/threat-model.ts";
 import { detectorSchema } from "../models/detectors/open-detector.ts";
 import { onnxClassifierSchema } from "../models/onnx-classifier.ts";
 import { purifierSchema } from "../purifiers/registry.ts";
@@ -123,6 +125,7 @@ export function experimentKeys(): object {
 
 /** 0.05 as a decimal, 8/255 as a fraction. */
 export function epsilonText(epsilon: number): string {
+	if (epsilon >= UNBOUNDED) return "unbounded";
 	const levels = epsilon * 255;
 	const decimal = `${Number(epsilon.toPrecision(4))}`;
 	return Math.abs(levels - Math.round(levels)) < 1e-6 && decimal.length > 4 ? `${Math.round(levels)}/255` : decimal;

@@ -37,6 +37,8 @@ function lossOf(name: LossName, z: Float64Array, t: Float32Array, thresholds: Fl
 		const p = z.map((v, k) => sigmoid(v - thresholds[k]));
 		return { loss: -p.reduce((s, v, k) => s + Math.log(t[k] > 0 ? v : 1 - v), 0), dz: p.map((v, k) => v - t[k]) };
 	}
+	if (name === "linear") return { loss: z.reduce((s, v, k) => s + v * t[k], 0), dz: Float64Array.from(t) };
+	if (name !== "margin") throw new Error(`the analytic classifier has no loss ${name}`);
 	const indices = [...z.keys()];
 	const other = indices.filter((k) => t[k] === 0).reduce((a, b) => (z[b] > z[a] ? b : a));
 	const own = indices.filter((k) => t[k] > 0).reduce((a, b) => (z[b] < z[a] ? b : a));
