@@ -45,6 +45,17 @@ describe("checkLine", () => {
 		expect((await checkLine(line)).verdict).toBe("disagrees");
 	});
 
+	it("steps around a jump, but not around a wrong slope beside it", async () => {
+		const jump = (t: number) => (t > 0.003 ? 1 : 0);
+		const value = (t: number) => Math.sin(t) + jump(t);
+		const check = await checkLine(along(value, Math.cos));
+		expect(check).toMatchObject({ verdict: "agrees", step: 2 ** -10 });
+		const wrong = await checkLine(along(value, (t) => 1.01 * Math.cos(t)));
+		expect(wrong).toMatchObject({ verdict: "disagrees", step: 2 ** -10 });
+		const here = await checkLine(along((t) => Math.sin(t) + jump(t + 0.003), Math.cos));
+		expect(here).toMatchObject({ verdict: "unclear", step: 2 ** -13 });
+	});
+
 	it("does not decide where rounding hides the slope", async () => {
 		const draw = random("noise");
 		const line = along(

@@ -50,24 +50,36 @@ const USELESS = 0.1;
 /** x rounded to the grid on which a line steps without rounding. */
 export const onGrid = (x: Float32Array, scale = 1): Float32Array => x.map((value) => Math.round(value / (GRID * scale)) * GRID * scale);
 
+/** Jumps show as an error that half of the panels have hardly any share in; those of a wrong slope all have theirs. */
+const UNTOUCHED = 0.2;
+
 /**
  * By the fundamental theorem of calculus f(h) - f(-h) is the integral of the slope, however many kinks lie between: a ReLU or a
- * maximum that switches costs accuracy of the quadrature and nothing else, which the difference between two quadratures shows. The
- * shortest step is not the best one, because of rounding: the step with the smallest error to expect is taken.
+ * maximum that switches costs accuracy of the quadrature and nothing else, which the slopes themselves show. The shortest step is not
+ * the best one, because of rounding: the step with the smallest error to expect is taken, of those below the last at which f jumps (a
+ * TopK that selects others).
  */
 export async function checkLine(line: Line, { scale = 1, floor = 0, onProgress }: LineOptions = {}): Promise<LineCheck> {
 	const noise = await noiseOf(line, scale);
-	let best: LineCheck | undefined;
+	let best: (LineCheck & { jumps: boolean }) | undefined;
 	for (const [k, step] of STEPS.entries()) {
 		const check = await checkSegment(line, { step: step * scale, noise, floor });
-		if (!best || check.uncertainty < best.uncertainty) best = check;
-		if (MARGIN * best.uncertainty < TOLERANCE) break;
+		// A longer segment has the jumps of a shorter one.
+		if (!best || best.jumps || check.jumps || check.uncertainty < best.uncertainty) best = check;
+		if (!best.jumps && MARGIN * best.uncertainty < TOLERANCE) break;
 		onProgress?.((k + 1) / STEPS.length);
 	}
-	return best as LineCheck;
+	const { jumps, ...check } = best as LineCheck & { jumps: boolean };
+	return check;
 }
 
-async function checkSegment(line: Line, { step: h, noise, floor }: { step: number; noise: number; floor: number }): Promise<LineCheck> {
+interface SegmentParts {
+	step: number;
+	noise: number;
+	floor: number;
+}
+
+async function checkSegment(line: Line, { step: h, noise, floor }: SegmentParts): Promise<LineCheck & { jumps: boolean }> {
 	const points: LinePoint[] = [];
 	for (let i = 0; i <= PANELS; i++) points.push(await line(h * ((2 * i) / PANELS - 1)));
 	const numeric = (points[PANELS].value - points[0].value) / (2 * h);
@@ -77,7 +89,16 @@ async function checkSegment(line: Line, { step: h, noise, floor }: { step: numbe
 	const relative = (difference: number) => (size === 0 ? 0 : Math.abs(difference) / size);
 	const uncertainty = relative(quadratureError(slopes)) + relative((Math.SQRT2 * noise) / (2 * h));
 	const error = relative(analytic - numeric);
-	return { step: h, analytic, numeric, error, uncertainty, verdict: verdictOf(error, uncertainty) };
+	const verdict = verdictOf(error, uncertainty);
+	const jumps = verdict === "disagrees" && hasJumps(points, (2 * h) / PANELS);
+	return { step: h, analytic, numeric, error, uncertainty, verdict: jumps ? "unclear" : verdict, jumps };
+}
+
+/** By what the trapezoidal rule leaves unexplained in each panel. */
+function hasJumps(points: readonly LinePoint[], width: number): boolean {
+	const left = points.slice(1).map((p, i) => Math.abs(p.value - points[i].value - (width * (p.slope + points[i].slope)) / 2));
+	const median = left.toSorted((a, b) => a - b)[PANELS / 2];
+	return PANELS * median < UNTOUCHED * left.reduce((sum, r) => sum + r, 0);
 }
 
 function verdictOf(error: number, uncertainty: number): Verdict {
