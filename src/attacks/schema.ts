@@ -7,6 +7,7 @@ import { noise, noiseFields } from "./noise.ts";
 import { pixelAmount } from "./options.ts";
 import { pgd, pgdFields } from "./pgd.ts";
 import { presets, withDefaults } from "./presets.ts";
+import { diFgsmFields, miFgsmFields, tiFgsmFields, transfer } from "./transfer.ts";
 
 const radius = { epsilon: pixelAmount.describe('radius of the allowed change in pixels of [0, 1], e.g. 0.05 or "8/255"') };
 
@@ -15,6 +16,9 @@ const complete = z
 	.discriminatedUnion("name", [
 		z.strictObject({ ...fgsmFields, ...radius }),
 		z.strictObject({ ...pgdFields, ...radius }),
+		z.strictObject({ ...miFgsmFields, ...radius }),
+		z.strictObject({ ...diFgsmFields, ...radius }),
+		z.strictObject({ ...tiFgsmFields, ...radius }),
 		z.strictObject({ ...noiseFields, ...radius }),
 	])
 	.refine((o) => o.criterion !== "target-reached" || o.target !== "none", {
@@ -24,6 +28,10 @@ const complete = z
 	.refine((o) => o.name !== "pgd" || o.norm === "l2" || o.start !== "radial", {
 		path: ["start"],
 		message: "radial is a start for the norm l2; use uniform or clean",
+	})
+	.refine((o) => o.name !== "pgd" || o.start !== "clean" || (o.restarts ?? 1) === 1, {
+		path: ["restarts"],
+		message: "restarts need a random start; use uniform or radial",
 	});
 
 /** Options of an attack, all of them present: what is recorded, hashed and printed. */
@@ -33,6 +41,9 @@ const given = <E extends z.ZodType>(epsilon: E) =>
 	z.discriminatedUnion("name", [
 		z.strictObject(fgsmFields).partial().extend({ name: fgsmFields.name, epsilon: epsilon.optional() }),
 		z.strictObject(pgdFields).partial().extend({ name: pgdFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(miFgsmFields).partial().extend({ name: miFgsmFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(diFgsmFields).partial().extend({ name: diFgsmFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(tiFgsmFields).partial().extend({ name: tiFgsmFields.name, epsilon: epsilon.optional() }),
 		z.strictObject(noiseFields).partial().extend({ name: noiseFields.name, epsilon: epsilon.optional() }),
 	]);
 
@@ -59,7 +70,9 @@ export type AttackSpecInput = z.input<typeof attackSchema>;
 export const attackSweepSchema = given(z.union([pixelAmount, z.array(pixelAmount).min(1)])).transform((input, context): AttackSpec[] => {
 	const { epsilon, ...rest } = input;
 	const epsilons = Array.isArray(epsilon) ? epsilon : [epsilon];
-	const sweep = epsilon === undefined ? (presets[input.preset ?? "paper"].epsilons[input.name] ?? [undefined]) : epsilons;
+	const { epsilons: swept } = presets[input.preset ?? "paper"];
+	const usual = rest.norm === "l2" ? undefined : swept[input.name];
+	const sweep = epsilon === undefined ? (usual ?? [undefined]) : epsilons;
 	return sweep.map((value) => fill({ ...rest, ...(value === undefined ? {} : { epsilon: value }) }, context));
 });
 export type AttackSweepInput = z.input<typeof attackSweepSchema>;
@@ -81,6 +94,10 @@ export function createAttack(input: AttackSpecInput): Attack {
 			return fgsm(spec);
 		case "pgd":
 			return pgd(spec);
+		case "mi-fgsm":
+		case "di-fgsm":
+		case "ti-fgsm":
+			return transfer(spec);
 		case "noise":
 			return noise(spec);
 	}
