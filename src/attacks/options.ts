@@ -22,7 +22,7 @@ export const pixelAmount = z
 	.describe('amount in pixels of [0, 1], as a number or a fraction such as "8/255"');
 
 export const lossName = z
-	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin", "dlr"])
+	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin", "set-margin", "dlr"])
 	.describe("loss that the attack raises (or lowers, if targeted)");
 export const labelRule = z.enum(LABEL_RULES).describe("labels of the loss of an untargeted attack");
 export const targetRule = z

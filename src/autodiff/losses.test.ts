@@ -47,6 +47,10 @@ const REFERENCE: Record<Loss, (z: number[], t: number[], thresholds: number[]) =
 		const worst = Math.min(...z.filter((_, k) => t[k] === 1));
 		return { loss: best - worst, gradient: z.map((v, k) => (t[k] === 0 ? Number(v === best) : -Number(v === worst))) };
 	},
+	"set-margin"(z, t) {
+		const [best, own] = [0, 1].map((side) => Math.max(...z.filter((_, k) => t[k] === side)));
+		return { loss: best - own, gradient: z.map((v, k) => (t[k] === 0 ? Number(v === best) : -Number(v === own))) };
+	},
 	linear: (z, t) => ({ loss: z.reduce((s, v, k) => s + v * t[k], 0), gradient: t }),
 	dlr: differentiated((z, t) => {
 		const y = t.indexOf(1);

@@ -8,7 +8,7 @@ import { type Emit, emitter, type Value } from "./emit.ts";
 import { gradientName, vjp } from "./vjp.ts";
 
 /** Losses of one image from logits `[N, K]` and targets `[N, K]`; defined at `LossName` of src/models/classifier.ts. */
-export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin" | "linear" | "dlr" | "dlr-targeted";
+export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin" | "set-margin" | "linear" | "dlr" | "dlr-targeted";
 
 export interface LossOptions {
 	/** Output `[N, K]`. */
@@ -51,6 +51,13 @@ const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
 		const best = e.reduce("ReduceMax", e.where(wanted, e.scalar(-FAR, z.type), z), [1]);
 		const worst = e.reduce("ReduceMin", e.where(wanted, z, FAR), [1]);
 		return e.reshape(e.sub(best, worst), [z.dims[0]]);
+	},
+	// max over t = 0 of z, minus max over t = 1 of z
+	"set-margin"({ e, z, targets }) {
+		const wanted = e.binary("Greater", targets, 0.5, "bool");
+		const far = e.scalar(-FAR, z.type);
+		const best = (x: Value) => e.reduce("ReduceMax", x, [1]);
+		return e.reshape(e.sub(best(e.where(wanted, far, z)), best(e.where(wanted, z, far))), [z.dims[0]]);
 	},
 	linear: ({ e, z, targets }) => sumLabels(e, e.mul(targets, z)),
 	dlr({ e, z, targets }) {

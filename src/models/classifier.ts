@@ -10,6 +10,7 @@ export type LossName =
 	| "set-cross-entropy" // -log sum_k t_k softmax(z)_k: how unlikely it is that the top label is a wanted one; of one label, cross-entropy
 	| "bce" // sum_k binary cross-entropy of sigmoid(z_k - threshold_k) with t_k
 	| "margin" // max over k with t = 0 of z_k, minus min over k with t = 1 of z_k
+	| "set-margin" // max over k with t = 0 of z_k, minus max over k with t = 1 of z_k: positive when the top label is not a wanted one; of one label, margin
 	| "linear" // sum_k t_k z_k, for any t: the gradient of any combination of logits
 	| "dlr" // -(z_y - max_{k != y} z_k) / (z_(1) - z_(3) + 1e-12), with z_(i) the i-th largest; t = one-hot of y
 	| "dlr-targeted"; // -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2 + 1e-12); t = 1 at y, -1 at the target

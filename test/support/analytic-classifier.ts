@@ -38,10 +38,11 @@ function lossOf(name: LossName, z: Float64Array, t: Float32Array, thresholds: Fl
 		return { loss: -p.reduce((s, v, k) => s + Math.log(t[k] > 0 ? v : 1 - v), 0), dz: p.map((v, k) => v - t[k]) };
 	}
 	if (name === "linear") return { loss: z.reduce((s, v, k) => s + v * t[k], 0), dz: Float64Array.from(t) };
-	if (name !== "margin") throw new Error(`the analytic classifier has no loss ${name}`);
+	if (name !== "margin" && name !== "set-margin") throw new Error(`the analytic classifier has no loss ${name}`);
 	const indices = [...z.keys()];
 	const other = indices.filter((k) => t[k] === 0).reduce((a, b) => (z[b] > z[a] ? b : a));
-	const own = indices.filter((k) => t[k] > 0).reduce((a, b) => (z[b] < z[a] ? b : a));
+	const sign = name === "margin" ? 1 : -1;
+	const own = indices.filter((k) => t[k] > 0).reduce((a, b) => (sign * z[b] < sign * z[a] ? b : a));
 	return { loss: z[other] - z[own], dz: z.map((_, k) => (k === other ? 1 : k === own ? -1 : 0)) };
 }
 
