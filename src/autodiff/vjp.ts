@@ -87,8 +87,10 @@ export function vjp(graph: StaticGraph, { of, wrt, cotangents = {} }: VjpOptions
 		const { context, finish } = nodeContext({ node, graph, e, needs, value, fresh: builder.fresh, constant: constantOf(graph) });
 		const results = rule.vjp(context, dys[0] ?? e.full(0, value(node.outputs[0]).type, value(node.outputs[0]).dims), dys);
 		node.inputs.forEach((name, i) => {
+			if (!needs(i)) return;
 			const result = results[i];
-			if (needs(i) && result) contribute(name, settle(e, node, name, result, value(name)));
+			if (!result) throw context.unsupported(`the gradient of its input ${i}`, "differentiate with respect to another input");
+			contribute(name, settle(e, node, name, result, value(name)));
 		});
 		const forward = finish();
 		if (forward !== node) changed.set(node, forward);

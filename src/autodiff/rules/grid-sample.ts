@@ -143,7 +143,8 @@ const gridSample: Vjp = (c, dy) => {
 		return e.reshape(e.concat(perAxis.reverse(), 2), grid.dims);
 	};
 	const smooth = axes.every((t) => t.slope);
-	return [c.needs(0) ? dImage() : undefined, c.needs(1) && smooth ? dGrid() : undefined];
+	const still = () => e.full(0, dy.type, grid.dims);
+	return [c.needs(0) ? dImage() : undefined, c.needs(1) ? (smooth ? dGrid() : still()) : undefined];
 };
 
 export const gridSampling = { GridSample: { vjp: gridSample } } satisfies RuleFamily;
