@@ -1,4 +1,4 @@
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { checkRule, floats, ints, x } from "../../../test/support/check-rule.ts";
 import { type AttributeInput, float } from "../../onnx/index.ts";
 
@@ -33,6 +33,28 @@ describe("Resize", () => {
 			attributes: { mode: "nearest", nearest_mode: "floor", coordinate_transformation_mode: "asymmetric" },
 			linear: true,
 		}));
+
+	it("by scales that leave the size of an axis, or whose result an integer factor only resembles", async () => {
+		for (const mode of ["linear", "cubic"]) {
+			await checkRule({ op: "Resize", inputs: [x(1, 2, 2, 2), undefined, floats([1, 1, 0.5, 1.05])], attributes: { mode }, linear: true });
+			await checkRule({ op: "Resize", inputs: [x(1, 2, 5, 4), undefined, floats([1, 1, 1.1, 1.05])], attributes: { mode }, linear: true });
+		}
+		const attributes = { mode: "nearest", nearest_mode: "floor", coordinate_transformation_mode: "asymmetric" };
+		await checkRule({ op: "Resize", inputs: [x(1, 2, 2, 3), undefined, floats([1, 1, 2.3, 1.3])], attributes, linear: true });
+	});
+
+	it("refuses scales of which ONNX Runtime itself makes two sizes", () =>
+		expect(
+			checkRule({ op: "Resize", inputs: [x(1, 2, 2, 5), undefined, floats([1, 1, 2, 1.4])], attributes: { mode: "linear" } }),
+		).rejects.toThrow("instead of scales"));
+
+	it("with one scale for all axes, unless it rounds", async () => {
+		const attributes = { mode: "linear", axes: [2, 3], keep_aspect_ratio_policy: "not_larger" };
+		await checkRule({ op: "Resize", inputs: [x(1, 2, 4, 6), undefined, undefined, ints(2, 9)], attributes, linear: true });
+		await expect(checkRule({ op: "Resize", inputs: [x(1, 2, 5, 7), undefined, undefined, ints(3, 6)], attributes })).rejects.toThrow(
+			"not_larger",
+		);
+	});
 
 	it("of the last two axes only", () =>
 		checkRule({
