@@ -46,6 +46,10 @@ export interface AttackProblem {
 	fooled(n: number, logits: Float32Array): boolean;
 	/** The random stream of row `n`: it belongs to the image, not to its place in the batch (design D8). */
 	random(n: number): Random;
+	/** The same streams as `random` has in another attack: a part of an attack draws what it would draw alone. */
+	randomOf(attack: string): (n: number) => Random;
+	/** Adds a doubt to the result's warnings. */
+	warn(doubt: string): void;
 	/** Reports the share of work done, in [0, 1]; throws if the run was cancelled. */
 	progress(done: number): void;
 }
@@ -95,6 +99,15 @@ export interface AttackResult {
 	warnings: string[];
 }
 
+/** What an attack raises: the loss of the wanted labels, or its negative for a targeted attack. */
+export const objectiveOf =
+	(loss: LossName, { lossGradient, wanted, targeted }: Pick<AttackProblem, "lossGradient" | "wanted" | "targeted">) =>
+	async (rows: readonly number[], candidates: Tensor): Promise<LossGradient> => {
+		const targets = stack(rows.map((n) => tensor(wanted(n), [wanted(n).length])));
+		const result = await lossGradient(loss, rows, candidates, targets);
+		return targeted ? negated(result) : result;
+	};
+
 /** Rows `rows` of a tensor, copied: `[rows.length, ...rest]`. */
 export const takeRows = (t: Tensor, rows: readonly number[]): Tensor => stack(rows.map((n) => row(t, n)));
 
@@ -136,14 +149,21 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 		return criteria[options.criterion](target === undefined ? judgement : { ...judgement, target });
 	};
 
-	const counting = countingGradients(classifier, counters, input.signal);
+	const asked = {
+		targeted: rule !== "none",
+		wanted: (n: number) => wanted[n],
+		lossGradient: countingGradients(classifier, counters, input.signal),
+	};
+	const randomOf = (name: string) => (n: number) => stream(n, `attack/${name}`);
 	const candidates = await attack.perturb({
+		...asked,
 		images,
 		cleanLogits,
-		targeted: rule !== "none",
 		fooled,
-		wanted: (n) => wanted[n],
-		random: (n) => stream(n, `attack/${options.name}`),
+		objective: objectiveOf(options.loss ?? "cross-entropy", asked),
+		random: randomOf(options.name),
+		randomOf,
+		warn: (doubt) => warnings.push(doubt),
 		progress(done) {
 			input.signal?.throwIfAborted();
 			input.onProgress?.(done);
@@ -151,12 +171,6 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 		predict(_rows, points) {
 			input.signal?.throwIfAborted();
 			return classifier.predict(points);
-		},
-		lossGradient: counting,
-		async objective(active, points) {
-			const targets = stack(active.map((n) => tensor(wanted[n], [labels.length])));
-			const raised = await counting(options.loss ?? "cross-entropy", active, points, targets);
-			return rule === "none" ? raised : negated(raised);
 		},
 	});
 
