@@ -29,6 +29,11 @@ describe("runAttack", () => {
 					{ name: "noise" },
 					{ name: "pgd", stepSize: 0.3, steps: 3 },
 					{ name: "pgd", norm: "l2", stepSize: 0.3, steps: 3, epsilon: 0.5 },
+					{ name: "pgd", stepSize: 0.3, steps: 2, restarts: 2 },
+					{ name: "fgsm", norm: "l2", epsilon: 0.5 },
+					{ name: "mi-fgsm", stepSize: 0.3, steps: 3, start: "uniform" },
+					{ name: "di-fgsm", stepSize: 0.3, steps: 3, diversity: 1 },
+					{ name: "ti-fgsm", stepSize: 0.3, steps: 3 },
 				),
 				fc.double({ min: 0.004, max: 1.2, noNaN: true }),
 				async (spec, epsilon) => {
@@ -72,6 +77,21 @@ describe("runAttack", () => {
 		expect(rates[2]).toBeGreaterThan(rates[0]);
 		expect(rates[2]).toBeGreaterThan(rate((await run({ name: "noise", epsilon: 0.2 })).outcomes));
 		expect(rate((await run({ name: "pgd", epsilon: 0.2 })).outcomes)).toBeGreaterThanOrEqual(rates[2]);
+	});
+
+	it("takes an L2 step of FGSM along the gradient itself, of length epsilon", async () => {
+		const grey = tensor(new Float32Array(48).fill(128 / 255), [1, 3, 4, 4]);
+		const { unrounded } = await run({ name: "fgsm", norm: "l2", epsilon: 0.3 }, { images: grey, ids: ["grey"] });
+		const clean = await classifier.predict(grey);
+		const top = tensor(
+			clean.data.map((v) => (v === Math.max(...clean.data) ? 1 : 0)),
+			[1, 5],
+		);
+		const { gradient } = await (await classifier.lossGradient("cross-entropy"))(grey, top);
+		const length = Math.hypot(...gradient.data);
+		gradient.data.forEach((g, i) => {
+			expect(unrounded.data[i] - grey.data[i]).toBeCloseTo((0.3 * g) / length, 6);
+		});
 	});
 
 	it("lowers the target's loss and reaches the target", async () => {

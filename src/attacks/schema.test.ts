@@ -34,6 +34,7 @@ describe("attack options", () => {
 		const epsilons = (input: Parameters<typeof attackSweepSchema.parse>[0]) => attackSweepSchema.parse(input).map((o) => o.epsilon);
 		expect(epsilons({ name: "fgsm" })).toEqual([0.05, 0.1, 0.15, 0.2]);
 		expect(epsilons({ name: "pgd" })).toEqual([0.1]);
+		expect(() => epsilons({ name: "fgsm", norm: "l2" })).toThrow(/no default/);
 		expect(epsilons({ name: "fgsm", epsilon: ["1/255", 0.1] })).toEqual([1 / 255, 0.1]);
 	});
 
@@ -43,6 +44,7 @@ describe("attack options", () => {
 		["a negative radius", { name: "fgsm", epsilon: -0.1 }, /epsilon/],
 		["a radius that a preset does not know", { name: "pgd", preset: "foolbox" }, /no default/],
 		["a target criterion without a target", { name: "fgsm", criterion: "target-reached" }, /needs a targeted attack/],
+		["restarts that all start alike", { name: "pgd", start: "clean", restarts: 2 }, /restarts need a random start/],
 		["a radial start in a cube", { name: "pgd", start: "radial" }, /radial/],
 		["targeted noise", { name: "noise", target: "random" }, /target/],
 	])("refuses %s", (_, input, message) => {

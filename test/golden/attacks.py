@@ -10,52 +10,17 @@ import json
 
 import foolbox
 import numpy as np
-import onnx
 import torch
-import torch.nn.functional as F
 import torchattacks
-from onnx import numpy_helper
+from tiny_cnn import LABELS, TinyCnn, images, packed
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
 
-
-class TinyCnn(torch.nn.Module):
-    def __init__(self, path):
-        super().__init__()
-        tensors = onnx.load(path).graph.initializer
-        self.w = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in tensors}
-        self.smallest = None
-
-    def forward(self, x):
-        if x.requires_grad and self.smallest is not None:
-            x.register_hook(self.record)
-        for layer, stride in (("0", 1), ("2", 2), ("4", 2)):
-            x = F.silu(F.conv2d(x, self.w[f"{layer}.weight"], self.w[f"{layer}.bias"], stride=stride, padding=1))
-        return F.linear(x.mean((2, 3)), self.w["8.weight"], self.w["8.bias"])
-
-    def record(self, gradient):
-        size = gradient.abs() / gradient.abs().mean((1, 2, 3), keepdim=True)
-        self.smallest.append(size.detach())
-
-
-def images(count):
-    rng = np.random.default_rng(7)
-    coarse = torch.from_numpy(rng.random((count, 3, 4, 4), dtype=np.float32))
-    smooth = F.interpolate(coarse, size=16, mode="bicubic", align_corners=False)
-    noisy = smooth + 0.05 * torch.from_numpy(rng.standard_normal((count, 3, 16, 16), dtype=np.float32))
-    return (noisy.clamp(0, 1) * 255).round() / 255
-
-
-def packed(t, dtype=np.float32):
-    return base64.b64encode(t.detach().numpy().astype(dtype).tobytes()).decode()
-
-
-model = TinyCnn("tiny-cnn.onnx").eval()
+model = TinyCnn().eval()
 x = images(4)
 y = model(x).argmax(1)
 target = model(x).argsort(1)[:, 0]
-labels = [str(k) for k in range(10)]
 runs = []
 
 
@@ -95,7 +60,7 @@ foolbox_run({**fb, "name": "fgsm", "epsilon": 0.03}, foolbox.attacks.LinfFastGra
 foolbox_run({**fb, "name": "pgd", "start": "clean", "epsilon": 0.03}, foolbox.attacks.LinfPGD(random_start=False))
 foolbox_run({**fb, "name": "pgd", "norm": "l2", "start": "clean", "epsilon": 0.5}, foolbox.attacks.L2PGD(random_start=False))
 
-data = {"labels": labels, "y": y.tolist(), "pixels": packed((x * 255).round(), np.uint8), "dims": list(x.shape), "runs": runs}
+data = {"labels": LABELS, "y": y.tolist(), "pixels": packed((x * 255).round(), np.uint8), "dims": list(x.shape), "runs": runs}
 with open("attacks.json", "w") as file:
     json.dump(data, file, indent=1)
     file.write("\n")
