@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { KintsugiError } from "../errors.ts";
 import { openCoco } from "./coco.ts";
+import { subset } from "./subset.ts";
 
 const REAL = fileURLToPath(new URL("../../../shared/coco", import.meta.url));
 
@@ -58,6 +59,26 @@ describe("openCoco", () => {
 			{ label: "dog", box: [1, 2, 3, 4], crowd: false },
 		]);
 		expect(dataset.samples[1].annotations).toEqual([]);
+	});
+
+	it("keeps categories, licences and sources, and does without them", async () => {
+		const licenses = [{ id: 4, name: "Attribution License", url: "http://creativecommons.org/licenses/by/2.0/" }];
+		const images = [
+			{ id: 7, file_name: "b.png", width: 8, height: 8, license: 4, flickr_url: "http://flickr/b" },
+			{ id: 9, file_name: "a.png", width: 8, height: 8, license: 5, coco_url: "http://coco/a" },
+			{ id: 11, file_name: "c.png", license: null },
+		];
+		const { samples, categories } = await open(content({ licenses, images }));
+		expect(samples.map(({ license, url }) => [license, url])).toEqual([
+			[licenses[0], "http://flickr/b"],
+			[undefined, "http://coco/a"],
+			[undefined, undefined],
+		]);
+		expect(categories).toEqual([
+			{ id: 3, name: "car", supercategory: "vehicle" },
+			{ id: 18, name: "dog", supercategory: "animal" },
+		]);
+		expect(subset(await open(content({ licenses, images })), { count: 1 }).categories).toEqual(categories);
 	});
 
 	it("hashes the annotation file", async () => {

@@ -4,7 +4,7 @@ import { access, readFile } from "node:fs/promises";
 import { basename, isAbsolute, join, normalize, resolve, sep } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
-import type { Annotation, Dataset, Sample } from "./dataset.ts";
+import type { Annotation, Category, Dataset, License, Sample } from "./dataset.ts";
 
 export interface CocoOptions {
 	/** Folder of the image files. */
@@ -15,7 +15,14 @@ export interface CocoOptions {
 	name?: string;
 }
 
-const imageRecord = z.object({ id: z.number(), file_name: z.string().min(1) });
+const optionalText = z.string().optional().catch(undefined);
+const imageRecord = z.object({
+	id: z.number(),
+	file_name: z.string().min(1),
+	license: z.number().optional().catch(undefined),
+	flickr_url: optionalText,
+	coco_url: optionalText,
+});
 const annotationRecord = z.object({
 	image_id: z.number(),
 	category_id: z.number(),
@@ -23,11 +30,13 @@ const annotationRecord = z.object({
 	iscrowd: z.union([z.literal(0), z.literal(1), z.boolean()]).default(0),
 	segmentation: z.unknown().optional(),
 });
-const categoryRecord = z.object({ id: z.number(), name: z.string().min(1) });
+const categoryRecord = z.object({ id: z.number(), name: z.string().min(1), supercategory: optionalText });
+const licenseRecord = z.object({ id: z.number(), name: z.string(), url: z.string().default("") });
 const cocoFile = z.object({
 	images: z.array(imageRecord).min(1),
 	annotations: z.array(annotationRecord),
 	categories: z.array(categoryRecord).min(1),
+	licenses: z.array(licenseRecord).catch([]),
 });
 type CocoFile = z.infer<typeof cocoFile>;
 
@@ -44,14 +53,36 @@ export async function openCoco({ images, annotations, name = basename(annotation
 	const labels = labelsById(annotations, file);
 	const byImage = annotationsByImage(annotations, file, labels);
 	const folder = resolve(images);
+	const licenses = new Map(file.licenses.map((license) => [license.id, license]));
 	const samples = file.images
 		.toSorted((a, b) => a.id - b.id)
 		.map(
-			(record): Sample => ({ id: String(record.id), path: pathOf(annotations, folder, record), annotations: byImage.get(record.id) ?? [] }),
+			(record): Sample => ({
+				id: String(record.id),
+				path: pathOf(annotations, folder, record),
+				annotations: byImage.get(record.id) ?? [],
+				...origin(record, licenses),
+			}),
 		);
 	await assertSomeExist(folder, samples);
-	return { name, hash: createHash("sha256").update(bytes).digest("hex"), labels: [...new Set(labels.values())], samples };
+	const hash = createHash("sha256").update(bytes).digest("hex");
+	return { name, hash, labels: [...new Set(labels.values())], samples, categories: categoriesOf(file) };
 }
+
+/** Whose picture it is, as far as the file says. */
+function origin(
+	{ license: id, flickr_url, coco_url }: CocoFile["images"][number],
+	licenses: ReadonlyMap<number, License>,
+): Pick<Sample, "license" | "url"> {
+	const license = id === undefined ? undefined : licenses.get(id);
+	const url = flickr_url ?? coco_url;
+	return { ...(license ? { license } : {}), ...(url ? { url } : {}) };
+}
+
+const categoriesOf = ({ categories }: CocoFile): Category[] =>
+	categories
+		.toSorted((a, b) => a.id - b.id)
+		.map(({ id, name, supercategory }) => ({ id, name, ...(supercategory ? { supercategory } : {}) }));
 
 function parse(path: string, bytes: Uint8Array): CocoFile {
 	let json: unknown;

@@ -9,6 +9,21 @@ export interface Annotation {
 	crowd: boolean;
 }
 
+/** Under which terms an image may be used. */
+export interface License {
+	/** Number in the data set's own list. */
+	id: number;
+	name: string;
+	/** Text of the terms; may be empty. */
+	url: string;
+}
+
+export interface Category {
+	id: number;
+	name: string;
+	supercategory?: string;
+}
+
 export interface Sample {
 	/** Unique within the data set and stable: COCO's image id, or the file's name. */
 	id: string;
@@ -16,6 +31,9 @@ export interface Sample {
 	path: string;
 	/** Annotations in file pixels; undefined where the data set has none. */
 	annotations?: readonly Annotation[];
+	license?: License;
+	/** Where the picture was published. */
+	url?: string;
 }
 
 export interface Dataset {
@@ -25,4 +43,6 @@ export interface Dataset {
 	/** Labels in the data set's own order (COCO: by category id). */
 	readonly labels: readonly string[];
 	readonly samples: readonly Sample[];
+	/** COCO's categories by id; left out where the data set has none. */
+	readonly categories?: readonly Category[];
 }

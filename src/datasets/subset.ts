@@ -34,7 +34,7 @@ export function subset(dataset: Dataset, { count, seed = 0, minObjects = 0, labe
 	const samples = dataset.samples.filter((sample) => chosen.has(sample));
 	const kept = chooseLabels(dataset, samples, labels);
 	const hash = createHash("sha256").update(JSON.stringify([dataset.hash, samples.map(({ id }) => id), kept]));
-	return { name: dataset.name, hash: hash.digest("hex"), labels: kept, samples };
+	return { ...dataset, hash: hash.digest("hex"), labels: kept, samples };
 }
 
 function chooseLabels(dataset: Dataset, samples: readonly Sample[], labels: "all" | "present" | readonly string[]): readonly string[] {

@@ -7,6 +7,7 @@ import type { CocoCategory } from "../coco-categories.ts";
 import { maskToCounts, packCounts } from "../rle.ts";
 import { BUNDLED_CATEGORIES, SCENE_CATEGORIES } from "./categories.ts";
 import { loadSprites, STYLES, type Style } from "./glyphs.ts";
+import { SCENES_LICENSE } from "./license.ts";
 import { drawScene, type Scene } from "./scene.ts";
 
 export interface ScenesOptions {
@@ -127,6 +128,6 @@ function header(seed: number, count: number, size: number, styles: readonly Styl
 			url: "",
 			date_created: "2026-01-01",
 		},
-		licenses: [{ id: 1, name: "Drawn with Noto Emoji, Fluent Emoji, FxEmojis and Twemoji: licences and attribution in NOTICE", url: "" }],
+		licenses: [SCENES_LICENSE],
 	};
 }
