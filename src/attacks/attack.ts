@@ -3,6 +3,7 @@ import type { Classifier, LossGradient, LossName } from "../models/classifier.ts
 import { type Random, random } from "../tensor/random.ts";
 import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { argmax, type CriterionName, criteria } from "./criteria.ts";
+import { averaged } from "./eot.ts";
 import { type Counters, countingGradients, negated, nonFinite } from "./gradients.ts";
 import { type AttackInput, checkInput } from "./input.ts";
 import { roundAndJudge } from "./rounding.ts";
@@ -20,6 +21,8 @@ export interface AttackOptions {
 	/** Loss and labels of the objective; left out by attacks that have none. */
 	readonly loss?: LossName;
 	readonly labels?: LabelRule;
+	/** Calls of the classifier that one gradient is the mean of; default 1. */
+	readonly eot?: number;
 	readonly target: "none" | TargetRule;
 }
 
@@ -152,7 +155,7 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 	const asked = {
 		targeted: rule !== "none",
 		wanted: (n: number) => wanted[n],
-		lossGradient: countingGradients(classifier, counters, input.signal),
+		lossGradient: averaged(countingGradients(classifier, counters, input.signal), options.eot ?? 1),
 	};
 	const randomOf = (name: string) => (n: number) => stream(n, `attack/${name}`);
 	const candidates = await attack.perturb({

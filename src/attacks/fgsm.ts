@@ -3,7 +3,7 @@ import { z } from "zod";
 import { row, tensor } from "../tensor/tensor.ts";
 import { step } from "./ascent.ts";
 import type { Attack } from "./attack.ts";
-import { criterionName, labelRule, lossName, presetName, targetRule } from "./options.ts";
+import { criterionName, eotSamples, labelRule, lossName, presetName, targetRule } from "./options.ts";
 import { NORMS } from "./threat-model.ts";
 
 export const fgsmFields = {
@@ -12,6 +12,7 @@ export const fgsmFields = {
 	norm: z.enum(NORMS),
 	loss: lossName,
 	labels: labelRule,
+	eot: eotSamples,
 	target: targetRule,
 	criterion: criterionName,
 };

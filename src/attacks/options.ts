@@ -28,5 +28,10 @@ export const labelRule = z.enum(LABEL_RULES).describe("labels of the loss of an 
 export const targetRule = z
 	.union([z.enum(["none", ...TARGET_RULES]), z.strictObject({ label: z.string() })])
 	.describe("none: untargeted; otherwise how the target label is chosen");
+export const eotSamples = z
+	.int()
+	.positive()
+	.exactOptional()
+	.describe("samples that a gradient is the mean of, against a randomised classifier; default 1");
 export const criterionName = z.enum(CRITERIA).describe("when the attack counts as successful");
 export const presetName = z.enum(PRESETS).describe("whose defaults fill the options that are not given");

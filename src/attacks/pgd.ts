@@ -3,7 +3,7 @@ import { z } from "zod";
 import { row, tensor } from "../tensor/tensor.ts";
 import { ascend, STARTS, startAt } from "./ascent.ts";
 import { type Attack, type AttackProblem, takeRows } from "./attack.ts";
-import { criterionName, labelRule, lossName, pixelAmount, presetName, targetRule } from "./options.ts";
+import { criterionName, eotSamples, labelRule, lossName, pixelAmount, presetName, targetRule } from "./options.ts";
 import { NORMS, project } from "./threat-model.ts";
 
 export const pgdFields = {
@@ -17,6 +17,7 @@ export const pgdFields = {
 	earlyStop: z.boolean().describe("images that meet the criterion leave the batch"),
 	loss: lossName,
 	labels: labelRule,
+	eot: eotSamples,
 	target: targetRule,
 	criterion: criterionName,
 };

@@ -5,7 +5,7 @@ import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { ascend, startAt } from "./ascent.ts";
 import type { Attack, AttackProblem } from "./attack.ts";
 import { drawView, type View } from "./diversity.ts";
-import { criterionName, labelRule, lossName, pixelAmount, presetName, targetRule } from "./options.ts";
+import { criterionName, eotSamples, labelRule, lossName, pixelAmount, presetName, targetRule } from "./options.ts";
 import { NORMS, project } from "./threat-model.ts";
 import { gaussian, smooth } from "./translation.ts";
 
@@ -18,6 +18,7 @@ const shared = {
 	decay: z.number().nonnegative().describe("weight of the gradients of earlier steps (momentum)"),
 	loss: lossName,
 	labels: labelRule,
+	eot: eotSamples,
 	target: targetRule,
 	criterion: criterionName,
 };
