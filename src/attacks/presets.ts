@@ -1,6 +1,7 @@
 /** @file Whose defaults fill the options that are not given, as data. */
+import { UNBOUNDED } from "./threat-model.ts";
 
-export const PRESETS = ["paper", "torchattacks", "foolbox"] as const;
+export const PRESETS = ["paper", "torchattacks", "foolbox", "art"] as const;
 export type PresetName = (typeof PRESETS)[number];
 
 type Defaults = Readonly<Record<string, unknown>>;
@@ -25,6 +26,24 @@ const once = { start: "clean", earlyStop: false };
 const FOOLBOX_LINF_STEP = 0.01 / 0.3;
 const FOOLBOX_L2_STEP = 0.025;
 
+/** Carlini's own search; Foolbox's as well. */
+const carlini = {
+	epsilon: UNBOUNDED,
+	kappa: 0,
+	c: 1e-3,
+	searchSteps: 9,
+	learningRate: 0.01,
+	accept: "kappa",
+	stop: "stalled",
+	saturated: "move",
+};
+
+/** DeepFool as its authors wrote it; Foolbox's as well. */
+const deepfool = { epsilon: UNBOUNDED, steps: 50, candidates: 10, overshoot: 0.02, overshootOf: "sum", nudge: 1e-4 };
+
+/** The libraries know one true label; of several, an attack that ends at the boundary has to beat them all to make the top label wrong. */
+const anyTrue = { labels: "all-true" };
+
 /** MI-, DI- and TI-FGSM: momentum 1 belongs to the first; torchattacks' TI-FGSM sees diverse inputs as well, the published one does not. */
 const transferred = (base: Defaults, { tiDiversity }: { tiDiversity: number }) => {
 	const diverse = { decay: 0, diversity: 0.5, resizeRate: 0.9 };
@@ -38,19 +57,21 @@ const transferred = (base: Defaults, { tiDiversity }: { tiDiversity: number }) =
 export const presets: Readonly<Record<PresetName, Preset>> = {
 	paper: {
 		source:
-			"the paper: FGSM 0.05 to 0.2, PGD 40 x 0.01; its PGD epsilon is not given (0.1 here); success = the top label changed; MI-, DI- and TI-FGSM: 16/255 in 10 steps, as Dong et al. (CVPR 2018)",
+			"the paper: FGSM 0.05 to 0.2, PGD 40 x 0.01; its PGD epsilon is not given (0.1 here); success = the top label changed; MI-, DI- and TI-FGSM: 16/255 in 10 steps, as Dong et al. (CVPR 2018); CW: kappa 10, 1000 iterations, squared L2, the rest as Carlini; DeepFool as its authors",
 		common: { ...untargeted, criterion: "label-changed" },
 		objective: { loss: "cross-entropy", labels: "predicted" },
 		attacks: {
 			fgsm: { linf: { epsilon: 0.05 } },
 			noise: { linf: { epsilon: 0.05 } },
 			pgd: { linf: { ...once, start: "uniform", epsilon: 0.1, stepSize: 0.01, steps: 40 }, l2: { ...once, steps: 40 } },
+			cw: { l2: { ...carlini, kappa: 10, steps: 1000 } },
+			deepfool: { l2: deepfool, linf: deepfool },
 			...transferred({ epsilon: 16 / 255, relativeStepSize: 0.1, steps: 10 }, { tiDiversity: 0 }),
 		},
 		epsilons: { fgsm: [0.05, 0.1, 0.15, 0.2], noise: [0.05, 0.1, 0.15, 0.2] },
 	},
 	torchattacks: {
-		source: "torchattacks 3.5.1: FGSM, PGD, PGDL2, MIFGSM, DIFGSM, TIFGSM",
+		source: "torchattacks 3.5.1: FGSM, PGD, PGDL2, CW, DeepFool, MIFGSM, DIFGSM, TIFGSM",
 		common: { ...untargeted, criterion: "top-label-wrong" },
 		objective: { loss: "cross-entropy", labels: "best-true" },
 		attacks: {
@@ -60,12 +81,17 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 				linf: { ...once, start: "uniform", epsilon: 8 / 255, stepSize: 2 / 255, steps: 10 },
 				l2: { ...once, start: "radial", epsilon: 1, stepSize: 0.2, steps: 10 },
 			},
+			cw: {
+				l2: { ...carlini, ...anyTrue, c: 1, searchSteps: 1, steps: 50, accept: "criterion", stop: "risen", saturated: "stay" },
+			},
+			deepfool: { l2: { ...deepfool, ...anyTrue, candidates: "all", overshootOf: "step", nudge: 0 } },
 			...transferred({ epsilon: 8 / 255, stepSize: 2 / 255, steps: 10 }, { tiDiversity: 0.5 }),
 		},
 		epsilons: {},
 	},
 	foolbox: {
-		source: "Foolbox 3.3.4: LinfFastGradientAttack, L2FastGradientAttack, LinfPGD, L2PGD",
+		source:
+			"Foolbox 3.3.4: LinfFastGradientAttack, L2FastGradientAttack, LinfPGD, L2PGD, L2CarliniWagnerAttack, L2DeepFoolAttack, LinfDeepFoolAttack",
 		common: { ...untargeted, criterion: "top-label-wrong" },
 		objective: { loss: "cross-entropy", labels: "best-true" },
 		attacks: {
@@ -75,27 +101,47 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 				linf: { ...once, start: "uniform", relativeStepSize: FOOLBOX_LINF_STEP, steps: 40 },
 				l2: { ...once, start: "uniform", relativeStepSize: FOOLBOX_L2_STEP, steps: 50 },
 			},
+			cw: { l2: { ...carlini, ...anyTrue, steps: 10_000 } },
+			deepfool: { l2: { ...deepfool, ...anyTrue }, linf: { ...deepfool, ...anyTrue } },
+		},
+		epsilons: {},
+	},
+	art: {
+		source:
+			"Adversarial Robustness Toolbox 1.20.1: FastGradientMethod, ProjectedGradientDescent, DeepFool, with the model's own labels as there; its CarliniL2Method is another optimiser (line searches, 10 iterations) and has no preset",
+		common: { ...untargeted, criterion: "label-changed" },
+		objective: { loss: "cross-entropy", labels: "predicted" },
+		attacks: {
+			fgsm: { linf: { epsilon: 0.3 }, l2: { epsilon: 0.3 } },
+			pgd: {
+				linf: { ...once, epsilon: 0.3, stepSize: 0.1, steps: 100 },
+				l2: { ...once, epsilon: 0.3, stepSize: 0.1, steps: 100 },
+			},
+			deepfool: { l2: { ...deepfool, steps: 100, overshoot: 1e-6, overshootOf: "result", nudge: 0 } },
 		},
 		epsilons: {},
 	},
 };
 
-/** Attacks that look at no loss. */
-const WITHOUT_LOSS: ReadonlySet<string> = new Set(["noise"]);
+/** What an attack asks of `objective` if it is not all of it. */
+const ASKS: Readonly<Record<string, readonly string[]>> = { noise: [], cw: ["labels"], deepfool: ["labels"] };
+
+/** Norms of attacks that have another one than L-infinity by default. */
+const DEFAULT_NORMS: Readonly<Record<string, string>> = { cw: "l2", deepfool: "l2" };
 
 /**
  * The options of an attack with the preset's defaults where nothing is given. A targeted attack succeeds by default when
  * its target is reached; a step size relative to epsilon is made absolute.
  */
 export function withDefaults(given: Defaults & { name: string }): Defaults {
-	const { preset = "paper", norm = "linf" } = given as { preset?: PresetName; norm?: string };
+	const { preset = "paper", norm = DEFAULT_NORMS[given.name] ?? "linf" } = given as { preset?: PresetName; norm?: string };
 	const { common, objective, attacks } = presets[preset];
 	const targeted = given.target !== undefined && given.target !== "none";
 	const { relativeStepSize, ...merged } = {
 		preset,
 		norm,
 		...common,
-		...(WITHOUT_LOSS.has(given.name) ? {} : objective),
+		...Object.fromEntries(Object.entries(objective).filter(([key]) => ASKS[given.name]?.includes(key) ?? true)),
 		...(targeted ? { criterion: "target-reached" } : {}),
 		...attacks[given.name]?.[norm],
 		...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

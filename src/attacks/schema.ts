@@ -2,11 +2,14 @@
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
 import type { Attack } from "./attack.ts";
+import { cw, cwFields } from "./cw.ts";
+import { deepfool, deepfoolFields } from "./deepfool.ts";
 import { fgsm, fgsmFields } from "./fgsm.ts";
 import { noise, noiseFields } from "./noise.ts";
 import { pixelAmount } from "./options.ts";
 import { pgd, pgdFields } from "./pgd.ts";
 import { presets, withDefaults } from "./presets.ts";
+import { UNBOUNDED } from "./threat-model.ts";
 import { diFgsmFields, miFgsmFields, tiFgsmFields, transfer } from "./transfer.ts";
 
 const radius = { epsilon: pixelAmount.describe('radius of the allowed change in pixels of [0, 1], e.g. 0.05 or "8/255"') };
@@ -19,6 +22,8 @@ const complete = z
 		z.strictObject({ ...miFgsmFields, ...radius }),
 		z.strictObject({ ...diFgsmFields, ...radius }),
 		z.strictObject({ ...tiFgsmFields, ...radius }),
+		z.strictObject({ ...cwFields, ...radius }),
+		z.strictObject({ ...deepfoolFields, ...radius }),
 		z.strictObject({ ...noiseFields, ...radius }),
 	])
 	.refine((o) => o.criterion !== "target-reached" || o.target !== "none", {
@@ -44,6 +49,8 @@ const given = <E extends z.ZodType>(epsilon: E) =>
 		z.strictObject(miFgsmFields).partial().extend({ name: miFgsmFields.name, epsilon: epsilon.optional() }),
 		z.strictObject(diFgsmFields).partial().extend({ name: diFgsmFields.name, epsilon: epsilon.optional() }),
 		z.strictObject(tiFgsmFields).partial().extend({ name: tiFgsmFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(cwFields).partial().extend({ name: cwFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(deepfoolFields).partial().extend({ name: deepfoolFields.name, epsilon: epsilon.optional() }),
 		z.strictObject(noiseFields).partial().extend({ name: noiseFields.name, epsilon: epsilon.optional() }),
 	]);
 
@@ -98,6 +105,10 @@ export function createAttack(input: AttackSpecInput): Attack {
 		case "di-fgsm":
 		case "ti-fgsm":
 			return transfer(spec);
+		case "cw":
+			return cw(spec);
+		case "deepfool":
+			return deepfool(spec);
 		case "noise":
 			return noise(spec);
 	}
@@ -105,7 +116,10 @@ export function createAttack(input: AttackSpecInput): Attack {
 
 /** All options in one line: `fgsm(preset=paper, norm=linf, epsilon=0.05, ...)`. */
 export function describeAttack({ name, ...options }: AttackSpec): string {
-	const text = (value: unknown) => (typeof value === "object" && value !== null ? Object.values(value).join(" ") : String(value));
+	const text = (value: unknown) => {
+		if (value === UNBOUNDED) return "unbounded";
+		return typeof value === "object" && value !== null ? Object.values(value).join(" ") : String(value);
+	};
 	return `${name}(${Object.entries(options)
 		.map(([key, value]) => `${key}=${text(value)}`)
 		.join(", ")})`;

@@ -57,10 +57,10 @@ export function attackCommand(): Command {
 	const command = new Command("attack").description("make adversarial versions of images");
 	return withGlobals(
 		withImageOptions(command, "runs/attack")
-			.option("--attack <name>", "fgsm, pgd, mi-fgsm, di-fgsm, ti-fgsm, or noise (a control)", "fgsm")
+			.option("--attack <name>", "fgsm, pgd, mi-fgsm, di-fgsm, ti-fgsm, cw, deepfool, or noise (a control)", "fgsm")
 			.option("--epsilon <amount>", 'radius of the allowed change, pixels in [0, 1]: 0.05 or "8/255" (default: the preset\'s)')
 			.option("--target <rule>", "targeted attack: random, least-likely, second-best, or a label")
-			.option("--preset <name>", "whose defaults fill the other options: paper, torchattacks or foolbox (default: paper)")
+			.option("--preset <name>", "whose defaults fill the other options: paper, torchattacks, foolbox or art (default: paper)")
 			.option("--set <key=value>", "any other option of the attack; repeatable", keyValue),
 	)
 		.addHelpText("after", MANUAL)

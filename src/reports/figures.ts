@@ -4,6 +4,7 @@ import { BarChart, CustomChart, LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
+import { UNBOUNDED } from "../attacks/threat-model.ts";
 import { epsilonText } from "../experiments/schema.ts";
 import type { Panel, PurifiedSummary, Summary } from "../experiments/summary.ts";
 import type { Estimate } from "../metrics/intervals.ts";
@@ -90,7 +91,7 @@ const bounds = ({ value, low, high }: Estimate): [number, number] | undefined =>
 
 /** Attack success rate by epsilon: one line for each kind of attack; undefined if nothing was attacked. */
 export function successFigure({ attacks }: Summary): string | undefined {
-	const linf = attacks.filter(({ options }) => options.norm !== "l2");
+	const linf = attacks.filter(({ options, epsilon }) => options.norm !== "l2" && epsilon < UNBOUNDED);
 	const families = attackFamilies(linf);
 	if (families.size === 0) return undefined;
 	const largest = Math.max(...linf.map(({ epsilon }) => epsilon));
