@@ -51,23 +51,28 @@ const REFERENCE: Record<Loss, (z: number[], t: number[], thresholds: number[]) =
 		const [best, own] = [0, 1].map((side) => Math.max(...z.filter((_, k) => t[k] === side)));
 		return { loss: best - own, gradient: z.map((v, k) => (t[k] === 0 ? Number(v === best) : -Number(v === own))) };
 	},
+	ranking(z, t) {
+		const others = descending(z.filter((_, k) => t[k] === 0));
+		const last = others[Math.min(2, others.length - 1)];
+		const best = Math.max(...z.filter((_, k) => t[k] === 1));
+		return { loss: last - best, gradient: z.map((v, k) => (t[k] === 0 ? Number(v === last) : -Number(v === best))) };
+	},
 	linear: (z, t) => ({ loss: z.reduce((s, v, k) => s + v * t[k], 0), gradient: t }),
 	dlr: differentiated((z, t) => {
-		const y = t.indexOf(1);
 		const [first, , third] = descending(z);
-		return -(z[y] - Math.max(...z.filter((_, k) => k !== y))) / (first - third + 1e-12);
+		const [best, own] = [0, 1].map((side) => Math.max(...z.filter((_, k) => t[k] === side)));
+		return (best - own) / (first - third + 1e-12);
 	}),
 	"dlr-targeted": differentiated((z, t) => {
 		const [first, , third, fourth] = descending(z);
-		return -(z[t.indexOf(1)] - z[t.indexOf(-1)]) / (first - 0.5 * (third + fourth) + 1e-12);
+		return -(Math.max(...z.filter((_, k) => t[k] === 1)) - z[t.indexOf(-1)]) / (first - 0.5 * (third + fourth) + 1e-12);
 	}),
 };
 
 /** Targets of one image as the loss expects them, from zeros and ones of which the first is 1 and the second 0. */
 const MEANT: Partial<Record<Loss, (t: number[]) => number[]>> = {
 	linear: (t) => t.map((v, k) => v * (k - 1.5)),
-	dlr: (t) => t.map((_, k) => Number(k === 0)),
-	"dlr-targeted": (t) => t.map((_, k) => (k === 0 ? 1 : k === 1 ? -1 : 0)),
+	"dlr-targeted": (t) => t.map((v, k) => (k === 1 ? -1 : v)),
 };
 
 const N = 3;
@@ -158,6 +163,27 @@ describe("losses", () => {
 		const after = await session.run({ x: step, targets });
 		for (let i = 0; i < 4; i++) expect(Number(after.loss.data[i])).toBeGreaterThan(Number(before.loss.data[i]));
 		await session.close();
+	});
+
+	it("ranks for the k that is asked for: the loss is positive where no wanted label is among the top k", async () => {
+		const b = graphBuilder();
+		b.input("x", "float", [4, 6]);
+		b.output(b.op("Identity", ["x"], {}, { name: "scores" }), "float", [4, 6]);
+		const graph = await infer(b.build(), shapeRuntime);
+		const x = tensor(Float32Array.from(Array.from({ length: 4 }, () => [6, 5, 4, 3, 2, 1]).flat()), [4, 6]);
+		const targets = tensor(Float32Array.of(0, 0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1), [4, 6]);
+		for (const [k, expected] of [
+			[1, [2, 2, -1, 5]],
+			[2, [1, 1, -2, 4]],
+			[3, [-1, -2, -3, 3]],
+			[9, [-3, -3, -4, 1]],
+		] as const) {
+			const session = await openSession(lossGradientGraph(graph, { input: "x", logits: "scores", loss: "ranking", k }));
+			const { loss, gradient } = await session.run({ x, targets });
+			expect([...loss.data]).toEqual(expected);
+			expect([...(gradient as Tensor).data.slice(0, 6)].reduce((a, v) => a + v, 0)).toBe(0);
+			await session.close();
+		}
 	});
 
 	it("refuses a ratio of more labels than there are", async () => {

@@ -8,7 +8,7 @@ import { type Emit, emitter, type Value } from "./emit.ts";
 import { gradientName, vjp } from "./vjp.ts";
 
 /** Losses of one image from logits `[N, K]` and targets `[N, K]`; defined at `LossName` of src/models/classifier.ts. */
-export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin" | "set-margin" | "linear" | "dlr" | "dlr-targeted";
+export type Loss = "cross-entropy" | "set-cross-entropy" | "bce" | "margin" | "set-margin" | "ranking" | "linear" | "dlr" | "dlr-targeted";
 
 export interface LossOptions {
 	/** Output `[N, K]`. */
@@ -16,6 +16,8 @@ export interface LossOptions {
 	loss: Loss;
 	/** `[K]`, subtracted from the logits before "bce" (default 0). */
 	thresholds?: Float32Array;
+	/** Labels that are returned: k of "ranking" (default `TOP_K`). */
+	k?: number;
 }
 
 interface LossInputs {
@@ -23,12 +25,22 @@ interface LossInputs {
 	z: Value;
 	targets: Value;
 	thresholds: Float32Array | undefined;
+	k: number;
 }
+
+/** k of "ranking" where none is given. */
+export const TOP_K = 3;
 
 /** Stands for infinity: the infinite bound itself would make 0 * inf in the gradient. */
 const FAR = 1e30;
 
 const sumLabels = (e: Emit, x: Value) => e.reshape(e.reduce("ReduceSum", x, [1]), [x.dims[0]]);
+
+/** The largest logit where `mask` holds, `[N, 1]`. */
+const highest = (e: Emit, z: Value, mask: Value) => e.reduce("ReduceMax", e.where(mask, z, e.scalar(-FAR, z.type)), [1]);
+
+const wanted = (e: Emit, z: Value, targets: Value) => highest(e, z, e.binary("Greater", targets, 0.5, "bool"));
+const unwanted = (e: Emit, z: Value, targets: Value) => highest(e, z, e.binary("Less", targets, 0.5, "bool"));
 
 const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
 	// -sum_k t_k log softmax(z)_k
@@ -52,22 +64,24 @@ const LOSSES: Record<Loss, (inputs: LossInputs) => Value> = {
 		const worst = e.reduce("ReduceMin", e.where(wanted, z, FAR), [1]);
 		return e.reshape(e.sub(best, worst), [z.dims[0]]);
 	},
-	// max over t = 0 of z, minus max over t = 1 of z
-	"set-margin"({ e, z, targets }) {
-		const wanted = e.binary("Greater", targets, 0.5, "bool");
-		const far = e.scalar(-FAR, z.type);
-		const best = (x: Value) => e.reduce("ReduceMax", x, [1]);
-		return e.reshape(e.sub(best(e.where(wanted, far, z)), best(e.where(wanted, z, far))), [z.dims[0]]);
+	"set-margin": ({ e, z, targets }) => e.reshape(e.sub(unwanted(e, z, targets), wanted(e, z, targets)), [z.dims[0]]),
+	// k-th largest over t = 0 of z (or the smallest of fewer than k), minus max over t = 1 of z
+	ranking({ e, z, targets, k }) {
+		const count = Math.min(k, z.dims[1]);
+		const others = e.where(e.binary("Less", targets, 0.5, "bool"), z, e.scalar(-FAR, z.type));
+		const first = e.op("TopK", [others, e.ints([count])], [z.dims[0], count], { attributes: { axis: 1 } });
+		const last = e.reduce("ReduceMin", e.where(e.binary("Greater", first, -FAR / 2, "bool"), first, FAR), [1]);
+		return e.reshape(e.sub(last, wanted(e, z, targets)), [z.dims[0]]);
 	},
 	linear: ({ e, z, targets }) => sumLabels(e, e.mul(targets, z)),
 	dlr({ e, z, targets }) {
-		const best = e.reduce("ReduceMax", e.where(e.binary("Greater", targets, 0.5, "bool"), e.scalar(-FAR, z.type), z), [1]);
 		const [first, , third] = largest(e, z, 3);
-		return ratio(e, e.sub(best, e.reduce("ReduceSum", e.mul(targets, z), [1])), e.sub(first, third));
+		return ratio(e, e.sub(unwanted(e, z, targets), wanted(e, z, targets)), e.sub(first, third));
 	},
 	"dlr-targeted"({ e, z, targets }) {
 		const [first, , third, fourth] = largest(e, z, 4);
-		return ratio(e, e.unary("Neg", e.reduce("ReduceSum", e.mul(targets, z), [1])), e.sub(first, e.mul(e.add(third, fourth), 0.5)));
+		const rival = highest(e, z, e.binary("Less", targets, -0.5, "bool"));
+		return ratio(e, e.sub(rival, wanted(e, z, targets)), e.sub(first, e.mul(e.add(third, fourth), 0.5)));
 	},
 };
 
@@ -90,7 +104,7 @@ function largest(e: Emit, z: Value, n: number): Value[] {
 const ratio = (e: Emit, a: Value, b: Value) => e.reshape(e.div(a, e.add(b, 1e-12)), [a.dims[0]]);
 
 /** The graph with the float input `targets` `[N, K]` and the output `loss` `[N]` (names that it must not use itself). Throws `shape` unless logits are `[N, K]`. */
-export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: LossOptions): StaticGraph {
+export function appendLoss(graph: StaticGraph, { logits, loss, thresholds, k = TOP_K }: LossOptions): StaticGraph {
 	const value = graph.values.get(logits);
 	const labels = value?.dims[1];
 	if (value?.dims.length !== 2 || value.type !== "float" || (thresholds && thresholds.length !== labels)) {
@@ -106,7 +120,7 @@ export function appendLoss(graph: StaticGraph, { logits, loss, thresholds }: Los
 	const e = emitter(builder, made);
 	const targets = { name: builder.input("targets", "float", value.dims), ...value };
 	made.set("targets", value);
-	const result = LOSSES[loss]({ e, z: { name: logits, ...value }, targets, thresholds });
+	const result = LOSSES[loss]({ e, z: { name: logits, ...value }, targets, thresholds, k });
 	const built = builder.build();
 	return {
 		...built,

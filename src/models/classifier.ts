@@ -11,9 +11,15 @@ export type LossName =
 	| "bce" // sum_k binary cross-entropy of sigmoid(z_k - threshold_k) with t_k
 	| "margin" // max over k with t = 0 of z_k, minus min over k with t = 1 of z_k
 	| "set-margin" // max over k with t = 0 of z_k, minus max over k with t = 1 of z_k: positive when the top label is not a wanted one; of one label, margin
+	| "ranking" // k-th largest over labels with t = 0 of z, minus max over k with t = 1 of z_k: positive when no wanted label is among the top k
 	| "linear" // sum_k t_k z_k, for any t: the gradient of any combination of logits
-	| "dlr" // -(z_y - max_{k != y} z_k) / (z_(1) - z_(3) + 1e-12), with z_(i) the i-th largest; t = one-hot of y
-	| "dlr-targeted"; // -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2 + 1e-12); t = 1 at y, -1 at the target
+	| "dlr" // set-margin / (z_(1) - z_(3) + 1e-12), with z_(i) the i-th largest; of one label, AutoAttack's difference of logits ratio
+	| "dlr-targeted"; // -(max over t = 1 of z_k, minus z_k where t = -1) / (z_(1) - (z_(3) + z_(4)) / 2 + 1e-12): away from the wanted labels towards one other
+
+export interface LossParameters {
+	/** k of the loss "ranking"; default 3. */
+	readonly k?: number | undefined;
+}
 
 export interface LossGradient {
 	/** `[N]`, one loss an image. */
@@ -37,6 +43,6 @@ export interface Classifier {
 	/** Logits `[N, K]`. */
 	predict(images: Tensor): Promise<Tensor>;
 	/** Loss, logits and gradient in one run (the loss is part of the gradient graph). */
-	lossGradient(loss: LossName): Promise<(images: Tensor, targets: Tensor) => Promise<LossGradient>>;
+	lossGradient(loss: LossName, options?: LossParameters): Promise<(images: Tensor, targets: Tensor) => Promise<LossGradient>>;
 	close(): Promise<void>;
 }
