@@ -18,7 +18,7 @@ import {
 import { collected, dimValues, numberRange, positiveNumber, shapeOf, wholeNumber, withGlobals } from "./options.ts";
 import { type Globals, INCOMPLETE, lateProgress, printResult } from "./terminal.ts";
 
-const LOSSES: readonly Loss[] = ["cross-entropy", "set-cross-entropy", "bce", "margin"];
+const LOSSES: readonly Loss[] = ["cross-entropy", "set-cross-entropy", "bce", "margin", "set-margin", "ranking"];
 
 const MANUAL = `
 Writes an ordinary ONNX file that computes the gradient beside the outputs. It runs wherever the model runs, in
@@ -38,7 +38,7 @@ Gradients are made for fixed dims. A symbolic first dim that is not given is 1; 
 difference of the outputs at the two ends of a segment: the mean slope between them must be the difference over the distance. Steps
 from 1/16 to 1/8192 of the range are tried until one is accurate. "expected" is the error that a correct gradient would show there,
 from rounding in float32 and from kinks (ReLU, MaxPool) within the segment. A direction agrees if its error is below eight times
-that, or below 1e-3; it is unclear if that would let more than a tenth pass.
+that, or below 1e-3; it is unclear if that would let more than a tenth pass, or if the outputs jump (TopK) even at the shortest step.
 
 Exit codes: 0 written, and the check (if any) agrees; 1 failed, or the check does not agree; 2 wrong use.
 
