@@ -1,5 +1,5 @@
 /** @file A classifier from a graph: canvas in, logits out, gradients by one more graph a loss. */
-import { lossGradientGraph } from "../autodiff/index.ts";
+import { lossGradientGraph, TOP_K } from "../autodiff/index.ts";
 import { KintsugiError } from "../errors.ts";
 import { freeze, type Graph, type StaticGraph } from "../onnx/index.ts";
 import { openSession, type Session, type SessionOptions, shapeRuntime } from "../runtime/index.ts";
@@ -65,8 +65,9 @@ export async function graphClassifier(options: GraphClassifierOptions): Promise<
 			});
 			return logits;
 		},
-		async lossGradient(loss: LossName) {
-			const backward = await open(loss, () => lossGradientGraph(frozen, { loss, logits: LOGITS, input: CANVAS, thresholds }));
+		async lossGradient(loss: LossName, { k = TOP_K } = {}) {
+			const key = loss === "ranking" ? `${loss}@${k}` : loss;
+			const backward = await open(key, () => lossGradientGraph(frozen, { loss, logits: LOGITS, input: CANVAS, thresholds, k }));
 			return async (images, targets) => {
 				check(images);
 				assertDims(`targets for ${name}`, targets, [images.dims[0], labels.length]);
