@@ -39,6 +39,8 @@ export interface Ascent {
 	/** Images that take part, as rows of `images`. */
 	rows: readonly number[];
 	budget: ThreatModel;
+	/** Cuts to [0, 1] before the projection as well as after it; under L2 it makes a difference. */
+	clipFirst?: boolean | undefined;
 	stepSize: number;
 	steps: number;
 	/** Gradient of the objective at candidates `[rows.length, 3, H, W]`. */
@@ -52,7 +54,7 @@ export interface Ascent {
 }
 
 /** x <- project(x + stepSize * direction(gradient at x)) for the rows, in place, `steps` times. */
-export async function ascend(x: Tensor, { images, rows, budget, stepSize, steps, look, ...hooks }: Ascent): Promise<void> {
+export async function ascend(x: Tensor, { images, rows, budget, clipFirst, stepSize, steps, look, ...hooks }: Ascent): Promise<void> {
 	const { direction = (_, gradient) => gradient, leaves = () => false, onStep } = hooks;
 	let active = [...rows];
 	for (let t = 0; t < steps && active.length > 0; t++) {
@@ -61,6 +63,7 @@ export async function ascend(x: Tensor, { images, rows, budget, stepSize, steps,
 		for (const { n, i } of moving) {
 			const pixels = row(x, n).data;
 			step(pixels, direction(n, row(gradient, i).data), stepSize, budget.norm);
+			if (clipFirst) for (let i = 0; i < pixels.length; i++) pixels[i] = Math.min(1, Math.max(0, pixels[i]));
 			project(pixels, row(images, n).data, budget);
 		}
 		active = moving.map(({ n }) => n);

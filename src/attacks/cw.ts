@@ -4,7 +4,7 @@ import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { adam } from "./adam.ts";
 import type { Attack, AttackProblem } from "./attack.ts";
 import { negated } from "./gradients.ts";
-import { criterionName, labelRule, presetName, targetRule } from "./options.ts";
+import { criterionName, eotSamples, labelRule, presetName, targetRule } from "./options.ts";
 
 /** Which iterates count: those that meet the criterion with a margin of kappa, or all that meet the criterion (torchattacks). */
 const ACCEPT = ["kappa", "criterion"] as const;
@@ -32,6 +32,7 @@ export const cwFields = {
 	saturated: z.enum(SATURATED).describe("whether pixels at exactly 0 or 1 can move"),
 	labels: labelRule,
 	target: targetRule,
+	eot: eotSamples,
 	criterion: criterionName,
 };
 

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { clone, row, sizeOf, stack, type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type Attack, type AttackProblem, takeRows } from "./attack.ts";
 import { argmax } from "./criteria.ts";
-import { criterionName, labelRule, pixelAmount, presetName } from "./options.ts";
+import { criterionName, eotSamples, labelRule, pixelAmount, presetName } from "./options.ts";
 import { oneHot } from "./targets.ts";
 import { NORMS, type Norm, norm2 } from "./threat-model.ts";
 
@@ -23,6 +23,7 @@ export const deepfoolFields = {
 	nudge: pixelAmount.describe("added to the length of each step, to get across the boundary"),
 	labels: labelRule,
 	target: z.literal("none"),
+	eot: eotSamples,
 	criterion: criterionName,
 };
 

@@ -14,6 +14,7 @@ export const pgdFields = {
 	steps: z.int().positive().describe("number of gradient steps"),
 	start: z.enum(STARTS).describe("where the iteration starts; from `clean` it is the basic iterative method (BIM)"),
 	restarts: z.int().positive().exactOptional().describe("random starts, of which each image keeps the best; default 1"),
+	clipFirst: z.boolean().exactOptional().describe("pixels are cut to [0, 1] before the projection on the ball, too (ART); default no"),
 	earlyStop: z.boolean().describe("images that meet the criterion leave the batch"),
 	loss: lossName,
 	labels: labelRule,
@@ -61,9 +62,10 @@ export const pgd = (options: PgdOptions): Attack<PgdOptions> => ({
 	},
 });
 
-const stepsOf = ({ stepSize, steps, earlyStop, norm, epsilon }: PgdOptions, { images, objective, fooled }: AttackProblem) => ({
+const stepsOf = ({ stepSize, steps, clipFirst, earlyStop, norm, epsilon }: PgdOptions, { images, objective, fooled }: AttackProblem) => ({
 	images,
 	budget: { norm, epsilon },
+	clipFirst,
 	stepSize,
 	steps,
 	look: objective,

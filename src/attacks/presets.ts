@@ -115,7 +115,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 			fgsm: { linf: { epsilon: 0.3 }, l2: { epsilon: 0.3 } },
 			pgd: {
 				linf: { ...once, epsilon: 0.3, stepSize: 0.1, steps: 100 },
-				l2: { ...once, epsilon: 0.3, stepSize: 0.1, steps: 100 },
+				l2: { ...once, clipFirst: true, epsilon: 0.3, stepSize: 0.1, steps: 100 },
 			},
 			deepfool: { l2: { ...deepfool, steps: 100, overshoot: 1e-6, overshootOf: "result", nudge: 0 } },
 		},
