@@ -7,7 +7,7 @@ import { averaged } from "./eot.ts";
 import { type Counters, countingGradients, negated, nonFinite } from "./gradients.ts";
 import { type AttackInput, checkInput } from "./input.ts";
 import { roundAndJudge } from "./rounding.ts";
-import { chooseTarget, type LabelRule, lossLabels, oneHot, predictedLabels, type TargetRule } from "./targets.ts";
+import { chooseTargets, hotAt, type LabelRule, lossLabels, predictedLabels, type TargetRule } from "./targets.ts";
 import { type Distance, distance, type Norm, project, quantize } from "./threat-model.ts";
 import { optionWarnings, outcomeWarnings } from "./warnings.ts";
 
@@ -24,6 +24,8 @@ export interface AttackOptions {
 	/** Calls of the classifier that one gradient is the mean of; default 1. */
 	readonly eot?: number;
 	readonly target: "none" | TargetRule;
+	/** k of the loss "ranking" and of the criterion "top-k-lost". */
+	readonly k?: number;
 }
 
 /** What an attack works on. Rows are indices into `images`. */
@@ -78,7 +80,7 @@ export interface AttackOutcome extends Distance {
 	success: boolean;
 	/** The clean image meets the criterion already: not a success of the attack. */
 	alreadyFooled: boolean;
-	/** Target label of a targeted attack. */
+	/** Target label of a targeted attack; of several, their names with " + " between. */
 	target?: string;
 	topBefore: LabelledLogit;
 	topAfter: LabelledLogit;
@@ -140,22 +142,21 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 	const targets = rows.map((n) =>
 		rule === "none"
 			? undefined
-			: chooseTarget(rule, { id: ids[n], labels, clean: clean[n], truth: truth[n], random: stream(n, "attack/target") }),
+			: chooseTargets(rule, { id: ids[n], labels, clean: clean[n], truth: truth[n], random: stream(n, "attack/target") }),
 	);
 	const wanted = rows.map((n) => {
 		const target = targets[n];
-		return target === undefined ? lossLabels(options.labels ?? "predicted", clean[n], truth[n]) : oneHot(target, labels.length);
+		return target === undefined ? lossLabels(options.labels ?? "predicted", clean[n], truth[n]) : hotAt(target, labels.length);
 	});
 	const fooled = (n: number, logits: Float32Array) => {
-		const target = targets[n];
-		const judgement = { clean: clean[n], logits, truth: truth[n], thresholds };
-		return criteria[options.criterion](target === undefined ? judgement : { ...judgement, target });
+		const judgement = { clean: clean[n], logits, truth: truth[n], thresholds, target: targets[n], k: options.k };
+		return criteria[options.criterion](judgement);
 	};
 
 	const asked = {
 		targeted: rule !== "none",
 		wanted: (n: number) => wanted[n],
-		lossGradient: averaged(countingGradients(classifier, counters, input.signal), options.eot ?? 1),
+		lossGradient: averaged(countingGradients(classifier, counters, { signal: input.signal, k: options.k }), options.eot ?? 1),
 	};
 	const randomOf = (name: string) => (n: number) => stream(n, `attack/${name}`);
 	const candidates = await attack.perturb({
@@ -196,7 +197,7 @@ export async function runAttack(attack: Attack, classifier: Classifier, input: A
 			successBeforeRounding: fooled(n, row(floatLogits, n).data),
 			success: fooled(n, row(logits, n).data),
 			alreadyFooled: fooled(n, clean[n]),
-			...(target === undefined ? {} : { target: labels[target] }),
+			...(target === undefined ? {} : { target: target.map((k) => labels[k]).join(" + ") }),
 			topBefore: top(clean[n]),
 			topAfter: top(row(logits, n).data),
 			...distance(row(rounded, n).data, row(images, n).data),

@@ -1,4 +1,6 @@
 /** @file When an attack counts as successful. */
+import { TOP_K } from "../autodiff/index.ts";
+
 /** What a criterion may look at; all arrays are `[K]`. */
 export interface Judgement {
 	/** Logits of the clean image. */
@@ -9,8 +11,10 @@ export interface Judgement {
 	truth: Float32Array;
 	/** Logit above which a label counts as present. */
 	thresholds: Float32Array;
-	/** Index of the label that a targeted attack wants. */
-	target?: number;
+	/** Indices of the labels that a targeted attack wants. */
+	target?: readonly number[] | undefined;
+	/** k of "top-k-lost". */
+	k?: number | undefined;
 }
 
 export type Criterion = (judgement: Judgement) => boolean;
@@ -21,6 +25,12 @@ export function argmax(values: ArrayLike<number>): number {
 	for (let k = 1; k < values.length; k++) if (values[k] > values[best]) best = k;
 	return best;
 }
+
+/** Indices of the k largest values, the first of equals first. */
+export const topLabels = (values: ArrayLike<number>, k: number): number[] =>
+	Array.from(values, (_, i) => i)
+		.sort((a, b) => values[b] - values[a] || a - b)
+		.slice(0, k);
 
 const present = (logits: Float32Array, thresholds: Float32Array, k: number) => logits[k] > thresholds[k];
 
@@ -37,11 +47,22 @@ export const criteria = {
 	/** A true label that was found in the clean image is no longer found. */
 	"any-true-label-lost": ({ clean, logits, truth, thresholds }) =>
 		some(truth.length, (k) => truth[k] > 0 && present(clean, thresholds, k) && !present(logits, thresholds, k)),
+	/** No true label that was found in the clean image is found any more. */
+	"all-true-labels-lost": ({ clean, logits, truth, thresholds }) => {
+		const found = (z: Float32Array) =>
+			some(truth.length, (k) => truth[k] > 0 && present(clean, thresholds, k) && present(z, thresholds, k));
+		return found(clean) && !found(logits);
+	},
+	/** No true label is among the k top ones (Hu et al., ICCV 2021, arXiv 2108.00146); may hold for the clean image already. */
+	"top-k-lost": ({ logits, truth, k = TOP_K }) => topLabels(logits, k).every((i) => truth[i] === 0),
 	/** The set of labels above their thresholds is another one than on the clean image. */
 	"set-changed": ({ clean, logits, thresholds }) =>
 		some(clean.length, (k) => present(clean, thresholds, k) !== present(logits, thresholds, k)),
-	/** The top label is the attacker's target. */
-	"target-reached": ({ logits, target }) => target !== undefined && argmax(logits) === target,
+	/** The top label is the attacker's target; of several targets, the top labels are these and no others. */
+	"target-reached": ({ logits, target }) => target !== undefined && topLabels(logits, target.length).every((k) => target.includes(k)),
+	/** The labels above their thresholds are the attacker's targets and no others. */
+	"target-set-reached": ({ logits, thresholds, target }) =>
+		target !== undefined && !some(logits.length, (k) => present(logits, thresholds, k) !== target.includes(k)),
 } satisfies Record<string, Criterion>;
 
 export type CriterionName = keyof typeof criteria;

@@ -1,5 +1,5 @@
 /** @file Gradients of a classifier for an attack: cleaned of what is not finite, and counted for the report. */
-import type { Classifier, LossGradient, LossName } from "../models/classifier.ts";
+import type { Classifier, LossGradient, LossName, LossParameters } from "../models/classifier.ts";
 import { row, type Tensor, tensor } from "../tensor/tensor.ts";
 
 /** What is counted for one image. */
@@ -26,10 +26,14 @@ function cleanGradient(gradient: Float32Array, counters: Counters): void {
 }
 
 /** The classifier's loss gradients for rows of a problem, whose counters grow. */
-export function countingGradients(classifier: Classifier, counters: readonly Counters[], signal?: AbortSignal | undefined) {
+export function countingGradients(
+	classifier: Classifier,
+	counters: readonly Counters[],
+	{ signal, k }: LossParameters & { signal?: AbortSignal | undefined },
+) {
 	return async (loss: LossName, rows: readonly number[], candidates: Tensor, targets: Tensor): Promise<LossGradient> => {
 		signal?.throwIfAborted();
-		const evaluate = await classifier.lossGradient(loss);
+		const evaluate = await classifier.lossGradient(loss, { k });
 		const result = await evaluate(candidates, targets);
 		const gradient = tensor(result.gradient.data.slice(), result.gradient.dims);
 		rows.forEach((n, i) => {

@@ -22,12 +22,13 @@ export const pixelAmount = z
 	.describe('amount in pixels of [0, 1], as a number or a fraction such as "8/255"');
 
 export const lossName = z
-	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin", "set-margin", "dlr"])
+	.enum(["cross-entropy", "set-cross-entropy", "bce", "margin", "set-margin", "ranking", "dlr"])
 	.describe("loss that the attack raises (or lowers, if targeted)");
 export const labelRule = z.enum(LABEL_RULES).describe("labels of the loss of an untargeted attack");
 export const targetRule = z
-	.union([z.enum(["none", ...TARGET_RULES]), z.strictObject({ label: z.string() })])
-	.describe("none: untargeted; otherwise how the target label is chosen");
+	.union([z.enum(["none", ...TARGET_RULES]), z.strictObject({ label: z.string() }), z.strictObject({ labels: z.array(z.string()).min(1) })])
+	.describe("none: untargeted; otherwise how the target label is chosen, or which labels are the targets");
+export const topK = z.int().positive().exactOptional().describe("k of the loss ranking and of the criterion top-k-lost; default 3");
 export const eotSamples = z
 	.int()
 	.positive()

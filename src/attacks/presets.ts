@@ -1,4 +1,5 @@
 /** @file Whose defaults fill the options that are not given, as data. */
+import { TOP_K } from "../autodiff/index.ts";
 import { UNBOUNDED } from "./threat-model.ts";
 
 export const PRESETS = ["paper", "torchattacks", "foolbox", "art"] as const;
@@ -143,9 +144,11 @@ export function withDefaults(given: Defaults & { name: string }): Defaults {
 		...common,
 		...Object.fromEntries(Object.entries(objective).filter(([key]) => ASKS[given.name]?.includes(key) ?? true)),
 		...(targeted ? { criterion: "target-reached" } : {}),
+		...(given.loss === "ranking" ? { labels: "all-true", criterion: "top-k-lost" } : {}),
 		...attacks[given.name]?.[norm],
 		...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-	} as Defaults & { relativeStepSize?: number; epsilon?: number; stepSize?: number };
+	} as Defaults & { relativeStepSize?: number; epsilon?: number; stepSize?: number; k?: number };
+	if (merged.k === undefined && (merged.loss === "ranking" || merged.criterion === "top-k-lost")) merged.k = TOP_K;
 	if (relativeStepSize === undefined || merged.stepSize !== undefined || merged.epsilon === undefined) return merged;
 	return { ...merged, stepSize: relativeStepSize * merged.epsilon };
 }

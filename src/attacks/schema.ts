@@ -6,29 +6,37 @@ import { cw, cwFields } from "./cw.ts";
 import { deepfool, deepfoolFields } from "./deepfool.ts";
 import { fgsm, fgsmFields } from "./fgsm.ts";
 import { noise, noiseFields } from "./noise.ts";
-import { pixelAmount } from "./options.ts";
+import { pixelAmount, topK } from "./options.ts";
 import { pgd, pgdFields } from "./pgd.ts";
 import { presets, withDefaults } from "./presets.ts";
 import { UNBOUNDED } from "./threat-model.ts";
 import { diFgsmFields, miFgsmFields, tiFgsmFields, transfer } from "./transfer.ts";
 
-const radius = { epsilon: pixelAmount.describe('radius of the allowed change in pixels of [0, 1], e.g. 0.05 or "8/255"') };
+const everywhere = { epsilon: pixelAmount.describe('radius of the allowed change in pixels of [0, 1], e.g. 0.05 or "8/255"'), k: topK };
 
 /** All options given. */
 const complete = z
 	.discriminatedUnion("name", [
-		z.strictObject({ ...fgsmFields, ...radius }),
-		z.strictObject({ ...pgdFields, ...radius }),
-		z.strictObject({ ...miFgsmFields, ...radius }),
-		z.strictObject({ ...diFgsmFields, ...radius }),
-		z.strictObject({ ...tiFgsmFields, ...radius }),
-		z.strictObject({ ...cwFields, ...radius }),
-		z.strictObject({ ...deepfoolFields, ...radius }),
-		z.strictObject({ ...noiseFields, ...radius }),
+		z.strictObject({ ...fgsmFields, ...everywhere }),
+		z.strictObject({ ...pgdFields, ...everywhere }),
+		z.strictObject({ ...miFgsmFields, ...everywhere }),
+		z.strictObject({ ...diFgsmFields, ...everywhere }),
+		z.strictObject({ ...tiFgsmFields, ...everywhere }),
+		z.strictObject({ ...cwFields, ...everywhere }),
+		z.strictObject({ ...deepfoolFields, ...everywhere }),
+		z.strictObject({ ...noiseFields, ...everywhere }),
 	])
-	.refine((o) => o.criterion !== "target-reached" || o.target !== "none", {
+	.refine((o) => !/^target-/.test(o.criterion) || o.target !== "none", {
 		path: ["criterion"],
-		message: "target-reached needs a targeted attack: set target to random, least-likely, second-best or { label: ... }",
+		message: "this criterion needs a targeted attack: set target to random, least-likely, second-best, { label: ... } or { labels: [...] }",
+	})
+	.refine((o) => !("loss" in o) || o.loss !== "ranking" || o.target === "none", {
+		path: ["loss"],
+		message: "ranking moves away from labels; a targeted attack that wants labels at the top lowers margin",
+	})
+	.refine((o) => o.k === undefined || o.criterion === "top-k-lost" || ("loss" in o && o.loss === "ranking"), {
+		path: ["k"],
+		message: "k belongs to the loss ranking and to the criterion top-k-lost, and neither is asked for",
 	})
 	.refine((o) => o.name !== "pgd" || o.norm === "l2" || o.start !== "radial", {
 		path: ["start"],
@@ -44,14 +52,14 @@ export type AttackSpec = z.output<typeof complete>;
 
 const given = <E extends z.ZodType>(epsilon: E) =>
 	z.discriminatedUnion("name", [
-		z.strictObject(fgsmFields).partial().extend({ name: fgsmFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(pgdFields).partial().extend({ name: pgdFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(miFgsmFields).partial().extend({ name: miFgsmFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(diFgsmFields).partial().extend({ name: diFgsmFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(tiFgsmFields).partial().extend({ name: tiFgsmFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(cwFields).partial().extend({ name: cwFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(deepfoolFields).partial().extend({ name: deepfoolFields.name, epsilon: epsilon.optional() }),
-		z.strictObject(noiseFields).partial().extend({ name: noiseFields.name, epsilon: epsilon.optional() }),
+		z.strictObject(fgsmFields).partial().extend({ name: fgsmFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(pgdFields).partial().extend({ name: pgdFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(miFgsmFields).partial().extend({ name: miFgsmFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(diFgsmFields).partial().extend({ name: diFgsmFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(tiFgsmFields).partial().extend({ name: tiFgsmFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(cwFields).partial().extend({ name: cwFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(deepfoolFields).partial().extend({ name: deepfoolFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(noiseFields).partial().extend({ name: noiseFields.name, epsilon: epsilon.optional(), k: topK }),
 	]);
 
 function fill(input: { name: string }, context: z.RefinementCtx): AttackSpec {

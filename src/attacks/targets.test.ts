@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { random } from "../tensor/random.ts";
-import { chooseTarget, lossLabels, predictedLabels, type TargetContext, type TargetRule } from "./targets.ts";
+import { chooseTargets, lossLabels, namedTargets, predictedLabels, type TargetContext, type TargetRule, targetsOf } from "./targets.ts";
 
 const at = (...values: number[]) => Float32Array.from(values);
 const context = (more: Partial<TargetContext> = {}): TargetContext => ({
@@ -13,22 +13,45 @@ const context = (more: Partial<TargetContext> = {}): TargetContext => ({
 });
 
 describe("targets", () => {
-	it.each<[TargetRule, number]>([
-		["least-likely", 3],
-		["second-best", 4],
-		[{ label: "c" }, 2],
+	it.each<[TargetRule, number[]]>([
+		["least-likely", [3]],
+		["second-best", [4]],
+		[{ label: "c" }, [2]],
+		[{ labels: ["e", "a"] }, [4, 0]],
 	])("%o", (rule, expected) => {
-		expect(chooseTarget(rule, context())).toBe(expected);
+		expect(chooseTargets(rule, context())).toEqual(expected);
 	});
 
 	it("draws every free label and no other", () => {
-		const drawn = new Set(Array.from({ length: 60 }, (_, i) => chooseTarget("random", context({ random: random(i) }))));
+		const drawn = new Set(Array.from({ length: 60 }, (_, i) => chooseTargets("random", context({ random: random(i) }))[0]));
 		expect([...drawn].sort()).toEqual([0, 3, 4]);
 	});
 
 	it("refuses an unknown label and a fully labelled image", () => {
-		expect(() => chooseTarget({ label: "zebra" }, context())).toThrow(/found zebra/);
-		expect(() => chooseTarget("random", context({ truth: at(1, 1, 1, 1, 1) }))).toThrow(/image 7.*untargeted/);
+		expect(() => chooseTargets({ label: "zebra" }, context())).toThrow(/found zebra/);
+		expect(() => chooseTargets({ labels: ["a", "zebra"] }, context())).toThrow(/found zebra/);
+		expect(() => chooseTargets("random", context({ truth: at(1, 1, 1, 1, 1) }))).toThrow(/image 7.*untargeted/);
+	});
+});
+
+describe("targets of a record", () => {
+	const labels = ["a", "b", "c"];
+	it.each<[Parameters<typeof targetsOf>[0], string | null, number[] | undefined]>([
+		["none", null, undefined],
+		["random", "b", [1]],
+		["random", null, undefined],
+		[{ label: "c" }, "c", [2]],
+		[{ labels: ["c", "a"] }, "c + a", [2, 0]],
+	])("%o, %s", (rule, target, expected) => {
+		expect(targetsOf(rule, target, labels)).toEqual(expected);
+	});
+	it("are named by rules that name labels", () => {
+		expect([namedTargets("none"), namedTargets("random"), namedTargets({ label: "a" }), namedTargets({ labels: ["a", "b"] })]).toEqual([
+			[],
+			[],
+			["a"],
+			["a", "b"],
+		]);
 	});
 });
 

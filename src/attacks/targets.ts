@@ -5,10 +5,10 @@ import { argmax } from "./criteria.ts";
 
 /**
  * How the target is chosen among the labels that are neither true nor the top label of the clean image:
- * drawn at random, the least likely one, the most likely one (`second-best`), or a label by its name.
+ * drawn at random, the least likely one, the most likely one (`second-best`); or labels by their names.
  */
 export const TARGET_RULES = ["random", "least-likely", "second-best"] as const;
-export type TargetRule = (typeof TARGET_RULES)[number] | { label: string };
+export type TargetRule = (typeof TARGET_RULES)[number] | { label: string } | { labels: readonly string[] };
 
 /** Labels of an untargeted loss: the model's top label, the true label it scores highest, or all true labels. */
 export const LABEL_RULES = ["predicted", "best-true", "all-true"] as const;
@@ -25,9 +25,9 @@ export interface TargetContext {
 	random: Random;
 }
 
-/** Index of the target label; throws `value` if no label is left or the named one does not exist. */
-export function chooseTarget(rule: TargetRule, { id, labels, clean, truth, random }: TargetContext): number {
-	if (typeof rule === "object") return labelIndex(rule.label, labels);
+/** Indices of the target labels; throws `value` if no label is left or a named one does not exist. */
+export function chooseTargets(rule: TargetRule, { id, labels, clean, truth, random }: TargetContext): number[] {
+	if (typeof rule === "object") return namesOf(rule).map((label) => labelIndex(label, labels));
 	const top = argmax(clean);
 	const free = [...labels.keys()].filter((k) => k !== top && truth[k] === 0);
 	if (free.length === 0) {
@@ -38,9 +38,20 @@ export function chooseTarget(rule: TargetRule, { id, labels, clean, truth, rando
 			fix: "use more labels or an untargeted attack",
 		});
 	}
-	if (rule === "random") return random.pick(free);
+	if (rule === "random") return [random.pick(free)];
 	const byLogit = free.sort((a, b) => clean[a] - clean[b] || a - b);
-	return rule === "least-likely" ? byLogit[0] : byLogit[byLogit.length - 1];
+	return [rule === "least-likely" ? byLogit[0] : byLogit[byLogit.length - 1]];
+}
+
+const namesOf = (rule: Extract<TargetRule, object>): readonly string[] => ("labels" in rule ? rule.labels : [rule.label]);
+
+/** Labels that a target rule names. */
+export const namedTargets = (rule: "none" | TargetRule): readonly string[] => (typeof rule === "object" ? namesOf(rule) : []);
+
+/** Indices of the labels that an attack wanted of an image, whose recorded target is `target`; undefined if it wanted none. */
+export function targetsOf(rule: "none" | TargetRule, target: string | null | undefined, labels: readonly string[]): number[] | undefined {
+	if (rule === "none" || target === null || target === undefined) return undefined;
+	return (typeof rule === "object" ? namesOf(rule) : [target]).map((label) => labels.indexOf(label));
 }
 
 function labelIndex(label: string, labels: readonly string[]): number {
@@ -63,12 +74,15 @@ export function lossLabels(rule: LabelRule, clean: Float32Array, truth: Float32A
 	return oneHot(rule === "predicted" ? argmax(clean) : argmax(truth.some((t) => t > 0) ? trueLogits : clean), clean.length);
 }
 
-/** `[K]` with a one at index `k`. */
-export function oneHot(k: number, length: number): Float32Array {
+/** `[K]` with ones at these indices. */
+export function hotAt(indices: readonly number[], length: number): Float32Array {
 	const out = new Float32Array(length);
-	out[k] = 1;
+	for (const k of indices) out[k] = 1;
 	return out;
 }
+
+/** `[K]` with a one at index `k`. */
+export const oneHot = (k: number, length: number): Float32Array => hotAt([k], length);
 
 /** The labels above their thresholds, or the top label alone where none is: what the model itself sees in an image. */
 export function predictedLabels(logits: Float32Array, thresholds: Float32Array): Float32Array {

@@ -1,5 +1,6 @@
 /** @file Opens what an experiment names: images, models, purifiers. */
 import { resolve } from "node:path";
+import { namedTargets } from "../attacks/targets.ts";
 import { openCoco } from "../datasets/coco.ts";
 import { COCO_CATEGORIES } from "../datasets/coco-categories.ts";
 import type { Dataset, Sample } from "../datasets/dataset.ts";
@@ -137,11 +138,12 @@ function assertDetector({ detector, purifiers }: Experiment): void {
 
 function assertTargets({ attacks }: Experiment, { labels, name: classifier }: Classifier): void {
 	for (const { name, spec } of attacks) {
-		if (typeof spec.target !== "object" || labels.includes(spec.target.label)) continue;
+		const unknown = namedTargets(spec.target).find((label) => !labels.includes(label));
+		if (unknown === undefined) continue;
 		throw new KintsugiError("config", {
 			where: `target of ${name}`,
 			expected: `a label of ${classifier} (${labels.join(", ")})`,
-			found: spec.target.label,
+			found: unknown,
 			fix: "name one of these labels",
 		});
 	}

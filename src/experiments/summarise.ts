@@ -1,6 +1,7 @@
 /** @file Records -> summary. */
 import type { Judgement } from "../attacks/criteria.ts";
-import { predictedLabels } from "../attacks/targets.ts";
+import type { AttackSpec } from "../attacks/schema.ts";
+import { predictedLabels, targetsOf } from "../attacks/targets.ts";
 import { attackSuccessRate } from "../metrics/attack-success.ts";
 import { after, before, type Estimator, estimator } from "./panel.ts";
 import { type NamedAttack, type Parts, type Plan, purifiersOf } from "./plan.ts";
@@ -71,7 +72,7 @@ const mean = (values: readonly number[]): number => (values.length === 0 ? 0 : v
 function attackSummary(context: Context, { name, family, spec }: NamedAttack): AttackSummary {
 	const { rows, estimate, parts } = context;
 	const attacked = rows.filter((r) => r.attack === name && r.purifier === NO_PURIFIER);
-	const counted = attacked.filter((row) => attackSuccessRate(spec.criterion, [judgement(row, parts)]).n > 0);
+	const counted = attacked.filter((row) => attackSuccessRate(spec.criterion, [judgement(row, spec, parts)]).n > 0);
 	return {
 		attack: name,
 		family,
@@ -99,12 +100,12 @@ function attackSummary(context: Context, { name, family, spec }: NamedAttack): A
 }
 
 /** What the criterion saw: where the truth is unknown, the model's own labels on the clean image stand for it. */
-function judgement({ truth, scoresClean, scoresBefore, target }: RecordRow, { classifier }: Parts): Judgement {
+function judgement({ truth, scoresClean, scoresBefore, target }: RecordRow, spec: AttackSpec, { classifier }: Parts): Judgement {
 	const { labels, thresholds } = classifier;
 	const clean = Float32Array.from(scoresClean);
 	const known = truth ? Float32Array.from(labels, (label) => (truth.includes(label) ? 1 : 0)) : predictedLabels(clean, thresholds);
-	const seen = { clean, logits: Float32Array.from(scoresBefore), truth: known, thresholds };
-	return target === null ? seen : { ...seen, target: labels.indexOf(target) };
+	const logits = Float32Array.from(scoresBefore);
+	return { clean, logits, truth: known, thresholds, target: targetsOf(spec.target, target, labels), k: spec.k };
 }
 
 /** A purifier of regions leaves images alone in which nothing was found: readers must know how many. */

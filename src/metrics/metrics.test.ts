@@ -13,16 +13,17 @@ const ones = (n: number) => new Uint8Array(n).fill(1);
 
 describe("attack success", () => {
 	/** Labels: cat, dog, bus. */
-	const judge = (clean: number[], logits: number[], truth: number[], target?: number): Judgement => ({
+	const judge = (clean: number[], logits: number[], truth: number[], target?: number[]): Judgement => ({
 		clean: Float32Array.from(clean),
 		logits: Float32Array.from(logits),
 		truth: Float32Array.from(truth),
 		thresholds: Float32Array.of(0, 0, 0),
-		...(target === undefined ? {} : { target }),
+		target,
+		k: 2,
 	});
 	const judgements = [
-		judge([3, 2, -1], [2, 3, -1], [1, 1, 0], 2), // the top label changed to another true one
-		judge([3, -2, -1], [1, 2, -1], [1, 0, 0], 1), // true to wrong
+		judge([3, 2, -1], [2, 3, -1], [1, 1, 0], [2]), // the top label changed to another true one
+		judge([3, -2, -1], [1, 2, -1], [1, 0, 0], [1]), // true to wrong
 		judge([-1, 3, -2], [-1, 2, -3], [1, 0, 0]), // wrong from the start
 		judge([3, 2, -1], [3, -2, -1], [1, 1, 0]), // a true label lost, top label kept
 		judge([-3, -2, -4], [-3, -2, -4], [1, 0, 0]), // nothing found, nothing changed
@@ -34,10 +35,22 @@ describe("attack success", () => {
 		["any-true-label-lost", 1 / 3, 3],
 		["set-changed", 2 / 5, 5],
 		["target-reached", 1 / 2, 2],
+		["target-set-reached", 0, 2],
 	] as const)("%s", (criterion, value, n) => {
 		const statistic = attackSuccessRate(criterion, judgements);
 		expect(statistic.n).toBe(n);
 		expect(statistic.of(ones(5))).toBeCloseTo(value, 12);
+	});
+
+	it.each([
+		["all-true-labels-lost", 1 / 4, 4],
+		["top-k-lost", 1 / 6, 6],
+	] as const)("%s counts images that had something to lose", (criterion, value, n) => {
+		const lost = judge([3, 2, -1], [-1, 2, 3], [1, 0, 0]);
+		const nothing = judge([-1, 2, 3], [-1, 2, 3], [1, 0, 0]);
+		const statistic = attackSuccessRate(criterion, [...judgements, lost, nothing]);
+		expect(statistic.n).toBe(n);
+		expect(statistic.of(ones(7))).toBeCloseTo(value, 12);
 	});
 });
 

@@ -18,7 +18,12 @@ export interface AnalyticOptions {
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 /** Loss of one image and its derivative with respect to the logits. */
-function lossOf(name: LossName, z: Float64Array, t: Float32Array, thresholds: Float32Array): { loss: number; dz: Float64Array } {
+function lossOf(
+	name: LossName,
+	z: Float64Array,
+	t: Float32Array,
+	{ thresholds, k: top = 3 }: { thresholds: Float32Array; k?: number },
+): { loss: number; dz: Float64Array } {
 	if (name === "cross-entropy") {
 		const top = Math.max(...z);
 		const sum = z.reduce((s, v) => s + Math.exp(v - top), 0);
@@ -38,6 +43,13 @@ function lossOf(name: LossName, z: Float64Array, t: Float32Array, thresholds: Fl
 		return { loss: -p.reduce((s, v, k) => s + Math.log(t[k] > 0 ? v : 1 - v), 0), dz: p.map((v, k) => v - t[k]) };
 	}
 	if (name === "linear") return { loss: z.reduce((s, v, k) => s + v * t[k], 0), dz: Float64Array.from(t) };
+	if (name === "ranking") {
+		const order = [...z.keys()].sort((a, b) => z[b] - z[a]);
+		const others = order.filter((k) => t[k] === 0);
+		const other = others[Math.min(top, others.length) - 1];
+		const own = order.filter((k) => t[k] > 0)[0];
+		return { loss: z[other] - z[own], dz: z.map((_, k) => (k === other ? 1 : k === own ? -1 : 0)) };
+	}
 	if (name !== "margin" && name !== "set-margin") throw new Error(`the analytic classifier has no loss ${name}`);
 	const indices = [...z.keys()];
 	const other = indices.filter((k) => t[k] === 0).reduce((a, b) => (z[b] > z[a] ? b : a));
@@ -79,7 +91,7 @@ export function analyticClassifier({
 			const rows = Array.from({ length: images.dims[0] }, (_, n) => [...forward(row(images, n).data).z]);
 			return tensor(Float32Array.from(rows.flat()), [images.dims[0], labels.length]);
 		},
-		async lossGradient(name) {
+		async lossGradient(name, { k = 3 } = {}) {
 			return async (images, targets) => {
 				const n = images.dims[0];
 				const loss = new Float32Array(n);
@@ -87,7 +99,7 @@ export function analyticClassifier({
 				const gradient = tensor(new Float32Array(images.data.length), images.dims);
 				for (let i = 0; i < n; i++) {
 					const { h, z } = forward(row(images, i).data);
-					const { loss: value, dz } = lossOf(name, z, row(targets, i).data, thresholds);
+					const { loss: value, dz } = lossOf(name, z, row(targets, i).data, { thresholds, k });
 					loss[i] = value;
 					row(logits, i).data.set(z);
 					const dh = h.map((v, j) => (1 - v * v) * dz.reduce((s, d, k) => s + d * b[k * hidden + j], 0));
