@@ -44,13 +44,16 @@ Examples:
   $ kintsugi attack photos/ --attack pgd --target random --out runs/targeted
   $ kintsugi attack street.jpg --experiment experiments/coco-yolox.yaml --epsilon 4/255`;
 
-interface AttackFlags extends ImageFlags {
+/** The flags about an attack. */
+export interface AttackOptionFlags {
 	attack: string;
 	epsilon?: string;
 	target?: string;
 	preset?: string;
 	set?: Record<string, unknown>;
 }
+
+interface AttackFlags extends ImageFlags, AttackOptionFlags {}
 
 /** The command `attack`. */
 export function attackCommand(): Command {
@@ -69,7 +72,8 @@ export function attackCommand(): Command {
 
 const RULES = ["none", "random", "least-likely", "second-best"];
 
-function attackOf({ attack, epsilon, target, preset, set = {} }: AttackFlags): Record<string, unknown> {
+/** An attack as an experiment file would say it; what was not given is undefined or left out. */
+export function attackOf({ attack, epsilon, target, preset, set = {} }: AttackOptionFlags): Record<string, unknown> {
 	const numeric = epsilon !== undefined && !Number.isNaN(Number(epsilon)) ? Number(epsilon) : epsilon;
 	return {
 		as: "attack",
