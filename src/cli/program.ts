@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { KintsugiError } from "../errors.ts";
 import { attackCommand } from "./attack.ts";
+import { datasetCommand } from "./dataset.ts";
 import { demoCommand } from "./demo.ts";
 import { gradCommand } from "./grad.ts";
 import { modelsCommand } from "./models.ts";
@@ -32,9 +33,18 @@ export function program(): Command {
 		.hook("preAction", (parent, command) => {
 			for (const [key, value] of Object.entries(parent.opts())) command.setOptionValue(key, value);
 		});
-	const commands = [demoCommand(), runCommand(), attackCommand(), purifyCommand(), gradCommand(), modelsCommand(), scenesCommand()];
+	const commands = [
+		demoCommand(),
+		runCommand(),
+		attackCommand(),
+		purifyCommand(),
+		datasetCommand(),
+		gradCommand(),
+		modelsCommand(),
+		scenesCommand(),
+	];
 	for (const command of commands) root.addCommand(command);
-	for (const command of [root, ...root.commands]) {
+	for (const command of [root, ...root.commands, ...root.commands.flatMap((group) => group.commands)]) {
 		command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
 	}
 	return root;

@@ -101,7 +101,7 @@ export function textTable({ title, columns, rows }: Table): string {
 
 export function markdownTable({ title, columns, rows }: Table): string {
 	const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-	return [`**${title}**`, "", line(columns), line(columns.map(() => "---")), ...rows.map(line)].join("\n");
+	return [...(title ? [`**${title}**`, ""] : []), line(columns), line(columns.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
 export function htmlTable({ title, columns, rows }: Table): string {
