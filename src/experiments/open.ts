@@ -8,7 +8,6 @@ import { openImageFolder } from "../datasets/image-folder.ts";
 import { subset } from "../datasets/subset.ts";
 import { multiHot } from "../datasets/targets.ts";
 import { KintsugiError } from "../errors.ts";
-import { BUNDLED_MODELS } from "../hub/registry.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { type CanvasOptions, toCanvas } from "../image/canvas.ts";
 import { decodeImage } from "../image/decode.ts";
@@ -28,13 +27,9 @@ type Labels = "coco" | readonly string[];
 
 const labelNames = (labels: Labels): readonly string[] => (labels === "coco" ? COCO_CATEGORIES.map(({ name }) => name) : labels);
 
-/** A bundled name stays, a path starts from the experiment file's folder. */
-const reference = (model: string, base: string): string =>
-	BUNDLED_MODELS.some(({ name }) => name === model) ? model : resolve(base, model);
-
 /** The .onnx file or the folder that a name or path stands for. */
 async function locate(model: string, base: string): Promise<string> {
-	const { file, dir } = await resolveModel(reference(model, base));
+	const { file, dir } = await resolveModel(model, { base });
 	return file ?? dir;
 }
 
@@ -80,7 +75,7 @@ export async function openDetectorFile(
 }
 
 export const openPurifierSpec = (spec: PurifierSpec, { base, session }: { base: string; session?: SessionOptions }): Promise<Purifier> =>
-	openPurifier(spec, { resolveModel: (model) => resolveModel(reference(model, base)), ...(session ? { session } : {}) });
+	openPurifier(spec, { resolveModel: (model) => resolveModel(model, { base }), ...(session ? { session } : {}) });
 
 /** Opens all parts of an experiment. What was opened before a fault is closed again. */
 export async function openParts(experiment: Experiment, session: SessionOptions = {}): Promise<Parts> {

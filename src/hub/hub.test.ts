@@ -87,6 +87,7 @@ describe("resolveModel", () => {
 		const message = await refusal("clip-vit-large");
 		for (const { name } of BUNDLED_MODELS) expect(message).toContain(name);
 		expect(message).toContain("path of a model folder or .onnx file");
+		expect(message).toContain("kintsugi models");
 	});
 
 	it("says what is missing or damaged", async () => {
@@ -99,7 +100,7 @@ describe("resolveModel", () => {
 		expect(await refusal("mini-yolos")).toMatch(/model.onnx: expected a complete file, found an empty one/);
 		await write("models/mini-yolos/onnx/model.onnx", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
 		expect(await refusal("mini-yolos")).toMatch(/found a Git LFS pointer/);
-		expect(await refusal(await write("net.pt", "x"))).toMatch(/expected a model folder or an .onnx file, found a file \*.pt/);
+		expect(await refusal(await write("net.pt", "x"))).toMatch(/expected a model folder or an .onnx file, found a pickle \(\.pt\); convert/);
 	});
 });
 

@@ -3,9 +3,14 @@ import type { Dirent } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { KintsugiError } from "../errors.ts";
+import { hubModel } from "./catalogue.ts";
 import { type HashMemo, hashFiles } from "./hash.ts";
 import { packageRoot } from "./package-root.ts";
+import { type PulledModel, pulledModel } from "./pulled.ts";
 import { BUNDLED_MODELS } from "./registry.ts";
+import { REPOSITORY } from "./repository.ts";
+import { isPickle, PICKLE_FIX } from "./select.ts";
+import type { HubSettings } from "./settings.ts";
 
 export interface ResolvedModel {
 	readonly name: string;
@@ -22,35 +27,51 @@ export interface ResolvedModel {
 export interface ResolveOptions {
 	/** Folder that holds `models/`. */
 	root?: string;
+	/** Folder that relative paths start from; default: the working directory. */
+	base?: string;
 	memo?: HashMemo;
+	/** Default: what the environment says. */
+	settings?: HubSettings;
+	/** Default: `kintsugi.lock.json` in the working directory. */
+	lockFile?: string;
 }
 
 /** Bytes of a file that Git LFS left in place of the real one. */
 const LFS_POINTER = "version https://git-lfs.github.com/spec/";
 
 /**
- * Finds a model by the name of a bundled one, or by the path of a folder or of an .onnx file.
- * A bundled name wins over a folder of that name; write `./mini-clip` for the folder.
- * Throws `model` where nothing is found, or where files are missing, empty or mere pointers.
+ * Finds a model by the name of a bundled one, by the path of a folder or of an .onnx file, or, in the cache of the Hub, by a
+ * catalogue name or ORG/NAME. A bundled or catalogue name wins over a folder of that name (write `./mini-clip` for the folder), a
+ * folder over ORG/NAME. Nothing is fetched. Throws `model` where nothing is found, or where files are missing, empty or mere pointers.
  */
-export async function resolveModel(nameOrPath: string, { root = packageRoot(), memo }: ResolveOptions = {}): Promise<ResolvedModel> {
+export async function resolveModel(nameOrPath: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
+	const { root = packageRoot(), base = "", memo, ...hub } = options;
 	const known = BUNDLED_MODELS.find((model) => model.name === nameOrPath);
-	const path = known ? join(root, known.folder) : resolve(nameOrPath);
-	const found = await stat(path).catch(() => undefined);
-	if (!found) {
-		if (known) throw refuse(path, "the bundled model", "nothing", "install the package again, or clone the repository again");
-		const names = BUNDLED_MODELS.map(({ name }) => name).join(", ");
-		throw refuse(
-			nameOrPath,
-			`a bundled model (${names}), or the path of a model folder or .onnx file`,
-			"neither",
-			"check the name or the path",
-		);
-	}
-	const { dir, layout, files } = found.isDirectory() ? await readFolder(path) : await readFile(path);
+	const path = known ? join(root, known.folder) : resolve(base, nameOrPath);
+	const found = !known && hubModel(nameOrPath)?.name === nameOrPath ? undefined : await stat(path).catch(() => undefined);
+	if (!found && known) throw refuse(path, "the bundled model", "nothing", "install the package again, or clone the repository again");
+	const { dir, layout, files } = found
+		? await (found.isDirectory() ? readFolder(path) : readFile(path))
+		: await readPulled(nameOrPath, path, hub);
 	for (const file of files) await assertWhole(file);
 	const hash = await hashFiles(files, { base: dir, ...(memo ? { memo } : {}) });
 	return { name: nameOrPath, dir, layout, hash, ...(layout === "onnx" ? { file: path } : {}) };
+}
+
+async function readPulled(name: string, path: string, options: { settings?: HubSettings; lockFile?: string }): Promise<Found> {
+	const repository = hubModel(name)?.repository ?? name;
+	if (!REPOSITORY.test(repository) || extname(repository) === ".onnx") {
+		const names = BUNDLED_MODELS.map((model) => model.name).join(", ");
+		const expected = `a bundled model (${names}), a model of the Hub (\`kintsugi models\` lists some), or the path of a model folder or .onnx file`;
+		throw refuse(path, expected, "neither", "check the name or the path");
+	}
+	const pulled: PulledModel | undefined = await pulledModel(repository, options);
+	if (!pulled)
+		throw refuse(name, "a folder, or a pulled model of the Hub", "neither", `check the path, or run \`kintsugi models pull ${name}\``);
+	return layoutOf(
+		pulled.dir,
+		pulled.files.map((file) => join(pulled.dir, file)),
+	);
 }
 
 interface Found {
@@ -60,22 +81,30 @@ interface Found {
 	files: string[];
 }
 
-async function readFolder(dir: string): Promise<Found> {
-	const files = await modelFiles(dir);
+const readFolder = async (dir: string): Promise<Found> => layoutOf(dir, await modelFiles(dir));
+
+function layoutOf(dir: string, files: string[]): Found {
 	const has = (name: string) => files.includes(join(dir, name));
 	const any = (extension: string) => files.some((file) => extname(file) === extension);
 	if (has("model_index.json") || (has("config.json") && any(".safetensors") && !any(".onnx"))) {
 		if (any(".safetensors")) return { dir, layout: "diffusers", files };
-		throw refuse(dir, "weights as .safetensors", "none", "copy or download the whole model again");
+		throw noWeights(dir, "weights as .safetensors", files);
 	}
 	if (has("config.json")) {
 		if (any(".onnx")) return { dir, layout: "transformers", files };
-		throw refuse(dir, "weights as .onnx or .safetensors", "none", "copy or download the whole model again");
+		throw noWeights(dir, "weights as .onnx or .safetensors", files);
 	}
 	throw refuse(dir, "config.json or model_index.json in the folder", "neither", "name the folder of one model, or an .onnx file");
 }
 
+function noWeights(dir: string, expected: string, files: readonly string[]): KintsugiError {
+	const pickle = files.find(isPickle);
+	if (pickle) return refuse(dir, expected, `only pickles: ${basename(pickle)}`, PICKLE_FIX);
+	return refuse(dir, expected, "none", "copy or download the whole model again");
+}
+
 async function readFile(path: string): Promise<Found> {
+	if (isPickle(path)) throw refuse(path, "a model folder or an .onnx file", `a pickle (${extname(path)})`, PICKLE_FIX);
 	if (extname(path) !== ".onnx") throw refuse(path, "a model folder or an .onnx file", `a file *${extname(path)}`, "name the folder");
 	const dir = dirname(path);
 	// Exporters put weights that do not fit into model.onnx beside it: model.onnx_data, model.onnx.data, model.data.
