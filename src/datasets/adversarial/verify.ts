@@ -33,7 +33,7 @@ export interface VerifyInput {
 	classifier: Classifier | undefined;
 	/** Options of the attacks by name. */
 	attacks: ReadonlyMap<string, AttackSpec>;
-	/** The clean canvas of a row, for data sets that do not store it; undefined if it is not to be had. */
+	/** The clean canvas of a row, for data sets that do not store it; undefined, a fault, if it is not to be had. */
 	clean: (row: AdversarialRow) => Promise<Tensor | undefined>;
 	onFault: (fault: Fault) => void;
 	onProgress?: ((progress: { stage: string; done: number; total: number }) => void) | undefined;
@@ -150,7 +150,6 @@ async function checkFiles({ folder, clean: cleanOf }: VerifyInput, row: Adversar
 	if (!check(`${row.file_name}: format`, form, `${format}, ${depth}, ${channels} channels, ${width} x ${height}`)) return undefined;
 	const stored = row.clean_file_name;
 	const clean = stored === undefined ? await cleanOf(row) : await readPng(join(folder, stored)).catch(() => undefined);
-	if (!clean && stored === undefined) return undefined;
 	const name = stored ?? `${row.file_name}: clean image`;
 	if (!check(name, row.clean_sha256, clean ? pixelHash(clean) : "no such file") || !clean) return undefined;
 	return { image: await readPng(join(folder, row.file_name)), clean };
