@@ -1,8 +1,9 @@
 /** @file Whose defaults fill the options that are not given, as data. */
 import { TOP_K } from "../autodiff/index.ts";
+import { BUDGET, type VersionName, versionOptions } from "./autoattack-versions.ts";
 import { UNBOUNDED } from "./threat-model.ts";
 
-export const PRESETS = ["paper", "torchattacks", "foolbox", "art"] as const;
+export const PRESETS = ["paper", "torchattacks", "foolbox", "art", "autoattack"] as const;
 export type PresetName = (typeof PRESETS)[number];
 
 type Defaults = Readonly<Record<string, unknown>>;
@@ -45,6 +46,18 @@ const deepfool = { epsilon: UNBOUNDED, steps: 50, candidates: 10, overshoot: 0.0
 /** The libraries know one true label; of several, an attack that ends at the boundary has to beat them all to make the top label wrong. */
 const anyTrue = { labels: "all-true" };
 
+/** AutoAttack and its parts with their authors' numbers; they name no epsilon, these are RobustBench's for ImageNet (L-infinity) and CIFAR-10 (L2). */
+const croce = (() => {
+	const { steps, queries, targetClasses } = BUDGET;
+	const everywhere = (options: Defaults) => ({ linf: { ...options, epsilon: 4 / 255 }, l2: { ...options, epsilon: 0.5 } });
+	return {
+		apgd: everywhere({ steps, restarts: 1, targetClasses, earlyStop: false }),
+		fab: everywhere({ steps, restarts: 1, targetClasses, alphaMax: 0.1, eta: 1.05, beta: 0.9, earlyStop: false }),
+		square: everywhere({ queries, restarts: 1, pInit: 0.8, rescaleSchedule: false }),
+		autoattack: everywhere({ ...BUDGET, version: "standard", restarts: 1, earlyStop: true }),
+	};
+})();
+
 /** MI-, DI- and TI-FGSM: momentum 1 belongs to the first; torchattacks' TI-FGSM sees diverse inputs as well, the published one does not. */
 const transferred = (base: Defaults, { tiDiversity }: { tiDiversity: number }) => {
 	const diverse = { decay: 0, diversity: 0.5, resizeRate: 0.9 };
@@ -58,7 +71,7 @@ const transferred = (base: Defaults, { tiDiversity }: { tiDiversity: number }) =
 export const presets: Readonly<Record<PresetName, Preset>> = {
 	paper: {
 		source:
-			"the paper: FGSM 0.05 to 0.2, PGD 40 x 0.01; its PGD epsilon is not given (0.1 here); success = the top label changed; MI-, DI- and TI-FGSM: 16/255 in 10 steps, as Dong et al. (CVPR 2018); CW: kappa 10, 1000 iterations, squared L2, the rest as Carlini; DeepFool as its authors",
+			"the paper: FGSM 0.05 to 0.2, PGD 40 x 0.01; its PGD epsilon is not given (0.1 here); success = the top label changed; MI-, DI- and TI-FGSM: 16/255 in 10 steps, as Dong et al. (CVPR 2018); CW: kappa 10, 1000 iterations, squared L2, the rest as Carlini; DeepFool, AutoAttack and its parts as their authors",
 		common: { ...untargeted, criterion: "label-changed" },
 		objective: { loss: "cross-entropy", labels: "predicted" },
 		attacks: {
@@ -67,6 +80,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 			pgd: { linf: { ...once, start: "uniform", epsilon: 0.1, stepSize: 0.01, steps: 40 }, l2: { ...once, steps: 40 } },
 			cw: { l2: { ...carlini, kappa: 10, steps: 1000 } },
 			deepfool: { l2: deepfool, linf: deepfool },
+			...croce,
 			...transferred({ epsilon: 16 / 255, relativeStepSize: 0.1, steps: 10 }, { tiDiversity: 0 }),
 		},
 		epsilons: { fgsm: [0.05, 0.1, 0.15, 0.2], noise: [0.05, 0.1, 0.15, 0.2] },
@@ -122,10 +136,25 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
 		},
 		epsilons: {},
 	},
+	autoattack: {
+		source:
+			"AutoAttack (fra31/auto-attack, a392200): APGD, APGD-T, FAB, FAB-T, Square; several true labels count as one, whose logit is their largest",
+		common: { ...untargeted, criterion: "top-label-wrong" },
+		objective: { loss: "set-cross-entropy", labels: "all-true" },
+		attacks: croce,
+		epsilons: {},
+	},
 };
 
 /** What an attack asks of `objective` if it is not all of it. */
-const ASKS: Readonly<Record<string, readonly string[]>> = { noise: [], cw: ["labels"], deepfool: ["labels"] };
+const ASKS: Readonly<Record<string, readonly string[]>> = {
+	noise: [],
+	cw: ["labels"],
+	deepfool: ["labels"],
+	fab: ["labels"],
+	square: ["labels"],
+	autoattack: ["labels"],
+};
 
 /** Norms of attacks that have another one than L-infinity by default. */
 const DEFAULT_NORMS: Readonly<Record<string, string>> = { cw: "l2", deepfool: "l2" };
@@ -146,6 +175,7 @@ export function withDefaults(given: Defaults & { name: string }): Defaults {
 		...(targeted ? { criterion: "target-reached" } : {}),
 		...(given.loss === "ranking" ? { labels: "all-true", criterion: "top-k-lost" } : {}),
 		...attacks[given.name]?.[norm],
+		...(given.name === "autoattack" ? versionOptions((given.version as VersionName | undefined) ?? "standard") : {}),
 		...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
 	} as Defaults & { relativeStepSize?: number; epsilon?: number; stepSize?: number; k?: number };
 	if (merged.k === undefined && (merged.loss === "ranking" || merged.criterion === "top-k-lost")) merged.k = TOP_K;

@@ -1,14 +1,19 @@
 /** @file Every attack with its options: one schema for experiment files, the command line and programs. */
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
+import { apgd, apgdFields } from "./apgd.ts";
 import type { Attack } from "./attack.ts";
+import { autoAttack, autoAttackFields } from "./autoattack.ts";
+import { strayOption } from "./autoattack-versions.ts";
 import { cw, cwFields } from "./cw.ts";
 import { deepfool, deepfoolFields } from "./deepfool.ts";
+import { fab, fabFields } from "./fab.ts";
 import { fgsm, fgsmFields } from "./fgsm.ts";
 import { noise, noiseFields } from "./noise.ts";
 import { pixelAmount, topK } from "./options.ts";
 import { pgd, pgdFields } from "./pgd.ts";
 import { presets, withDefaults } from "./presets.ts";
+import { square, squareFields } from "./square.ts";
 import { UNBOUNDED } from "./threat-model.ts";
 import { diFgsmFields, miFgsmFields, tiFgsmFields, transfer } from "./transfer.ts";
 
@@ -24,6 +29,10 @@ const complete = z
 		z.strictObject({ ...tiFgsmFields, ...everywhere }),
 		z.strictObject({ ...cwFields, ...everywhere }),
 		z.strictObject({ ...deepfoolFields, ...everywhere }),
+		z.strictObject({ ...apgdFields, ...everywhere }),
+		z.strictObject({ ...fabFields, ...everywhere }),
+		z.strictObject({ ...squareFields, ...everywhere }),
+		z.strictObject({ ...autoAttackFields, ...everywhere }),
 		z.strictObject({ ...noiseFields, ...everywhere }),
 	])
 	.refine((o) => !/^target-/.test(o.criterion) || o.target !== "none", {
@@ -45,6 +54,11 @@ const complete = z
 	.refine((o) => o.name !== "pgd" || o.start !== "clean" || (o.restarts ?? 1) === 1, {
 		path: ["restarts"],
 		message: "restarts need a random start; use uniform or radial",
+	})
+	.superRefine((o, context) => {
+		const stray = o.name === "autoattack" ? strayOption(o) : undefined;
+		if (o.name !== "autoattack" || stray === undefined) return;
+		context.addIssue({ code: "custom", path: [stray], message: `not what version ${o.version} stands for; set version to custom` });
 	});
 
 /** Options of an attack, all of them present: what is recorded, hashed and printed. */
@@ -59,6 +73,10 @@ const given = <E extends z.ZodType>(epsilon: E) =>
 		z.strictObject(tiFgsmFields).partial().extend({ name: tiFgsmFields.name, epsilon: epsilon.optional(), k: topK }),
 		z.strictObject(cwFields).partial().extend({ name: cwFields.name, epsilon: epsilon.optional(), k: topK }),
 		z.strictObject(deepfoolFields).partial().extend({ name: deepfoolFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(apgdFields).partial().extend({ name: apgdFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(fabFields).partial().extend({ name: fabFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(squareFields).partial().extend({ name: squareFields.name, epsilon: epsilon.optional(), k: topK }),
+		z.strictObject(autoAttackFields).partial().extend({ name: autoAttackFields.name, epsilon: epsilon.optional(), k: topK }),
 		z.strictObject(noiseFields).partial().extend({ name: noiseFields.name, epsilon: epsilon.optional(), k: topK }),
 	]);
 
@@ -117,6 +135,14 @@ export function createAttack(input: AttackSpecInput): Attack {
 			return cw(spec);
 		case "deepfool":
 			return deepfool(spec);
+		case "apgd":
+			return apgd(spec);
+		case "fab":
+			return fab(spec);
+		case "square":
+			return square(spec);
+		case "autoattack":
+			return autoAttack(spec);
 		case "noise":
 			return noise(spec);
 	}
