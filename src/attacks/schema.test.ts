@@ -30,6 +30,16 @@ describe("attack options", () => {
 		expect(attackSchema.parse({ name: "pgd", target: "random" }).criterion).toBe("target-reached");
 	});
 
+	it("judges the ranking loss by the top k labels of all true labels", () => {
+		expect(attackSchema.parse({ name: "fgsm", loss: "ranking" })).toMatchObject({ labels: "all-true", criterion: "top-k-lost", k: 3 });
+		expect(attackSchema.parse({ name: "fgsm", loss: "ranking", criterion: "set-changed", k: 5 })).toMatchObject({
+			criterion: "set-changed",
+			k: 5,
+		});
+		expect(attackSchema.parse({ name: "noise", criterion: "top-k-lost" })).toMatchObject({ k: 3 });
+		expect(attackSchema.parse({ name: "fgsm" })).not.toHaveProperty("k");
+	});
+
 	it("sweeps over the preset's epsilons or the given ones", () => {
 		const epsilons = (input: Parameters<typeof attackSweepSchema.parse>[0]) => attackSweepSchema.parse(input).map((o) => o.epsilon);
 		expect(epsilons({ name: "fgsm" })).toEqual([0.05, 0.1, 0.15, 0.2]);
@@ -44,6 +54,10 @@ describe("attack options", () => {
 		["a negative radius", { name: "fgsm", epsilon: -0.1 }, /epsilon/],
 		["a radius that a preset does not know", { name: "pgd", preset: "foolbox" }, /no default/],
 		["a target criterion without a target", { name: "fgsm", criterion: "target-reached" }, /needs a targeted attack/],
+		["a set criterion without a target", { name: "fgsm", criterion: "target-set-reached" }, /needs a targeted attack/],
+		["an empty set of targets", { name: "fgsm", target: { labels: [] } }, /target/],
+		["ranking towards a target", { name: "fgsm", loss: "ranking", target: "random" }, /margin/],
+		["a k that nothing uses", { name: "fgsm", k: 2 }, /k belongs to/],
 		["restarts that all start alike", { name: "pgd", start: "clean", restarts: 2 }, /restarts need a random start/],
 		["a radial start in a cube", { name: "pgd", start: "radial" }, /radial/],
 		["targeted noise", { name: "noise", target: "random" }, /target/],
