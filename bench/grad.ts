@@ -3,13 +3,13 @@
  * Needs PyTorch, transformers, diffusers and onnxscript (test/golden/requirements.txt). Both sides are processes of their own that take
  * turns within one run; the models are written to a temporary folder (3.5 GB for the UNet) and deleted at the end.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { machine, median, needPython, tableRow, worker } from "./side-by-side.ts";
 
 const { values, positionals } = parseArgs({
 	allowPositionals: true,
@@ -30,34 +30,7 @@ const here = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const print = (text: string) => process.stdout.write(`${text}\n`);
 const note = (text: string) => process.stderr.write(`${text}\n`);
 
-interface Worker {
-	ask<T>(line?: string): Promise<T>;
-	close(): void;
-}
-
-/** A process that answers every line with a line of JSON; `ask()` without a line waits for the first one. */
-function worker(command: string, args: readonly string[]): Worker {
-	const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-	const failed = new Promise<never>((_, reject) => {
-		child.once("error", reject);
-		child.once("exit", (code, signal) => reject(new Error(`${command} ${args.join(" ")} ended with ${signal ?? code}`)));
-	});
-	failed.catch(() => {});
-	if (!child.stdout || !child.stdin) throw new Error("no pipes");
-	const { stdin } = child;
-	const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-	return {
-		async ask<T>(line?: string) {
-			if (line !== undefined) stdin.write(`${line}\n`);
-			const { value } = await Promise.race([lines.next(), failed]);
-			return JSON.parse(value) as T;
-		},
-		close: () => stdin.end(),
-	};
-}
-
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1];
-const row = (...cells: (string | number)[]) => print(`| ${cells.join(" | ")} |`);
+const row = (...cells: (string | number)[]) => print(tableRow(cells));
 
 interface Step {
 	seconds: number;
@@ -163,11 +136,6 @@ if (unknown.length > 0) {
 	note(`bench:grad: unknown case ${unknown.join(", ")}; expected some of ${Object.keys(CASES).join(", ")}`);
 	process.exit(2);
 }
-const found = spawnSync(python, ["-c", "import torch, transformers, diffusers, onnxscript"], { encoding: "utf8" });
-if (found.status !== 0) {
-	note(`bench:grad needs Python with PyTorch, transformers, diffusers and onnxscript, and '${python}' has not all of them.`);
-	note("Install them (pip install -r test/golden/requirements.txt) and name the interpreter with --python PATH.");
-	process.exit(2);
-}
-print(`${cpus().length} x ${cpus()[0].model.trim()}, ${new Date().toISOString().slice(0, 10)}`);
+needPython("bench:grad", python, ["torch", "transformers", "diffusers", "onnxscript"]);
+print(machine());
 for (const name of names) await compare(name);

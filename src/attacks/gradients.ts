@@ -35,11 +35,10 @@ export function countingGradients(
 		signal?.throwIfAborted();
 		const evaluate = await classifier.lossGradient(loss, { k });
 		const result = await evaluate(candidates, targets);
-		const gradient = tensor(result.gradient.data.slice(), result.gradient.dims);
 		rows.forEach((n, i) => {
-			cleanGradient(row(gradient, i).data, counters[n]);
+			cleanGradient(row(result.gradient, i).data, counters[n]);
 		});
-		return { ...result, gradient };
+		return result;
 	};
 }
 

@@ -21,6 +21,7 @@ export interface LossParameters {
 	readonly k?: number | undefined;
 }
 
+/** The caller may write into these arrays. */
 export interface LossGradient {
 	/** `[N]`, one loss an image. */
 	loss: Float32Array;
