@@ -16,6 +16,7 @@ import { openClip } from "../models/clip.ts";
 import type { Detector } from "../models/detector.ts";
 import { openDetector } from "../models/detectors/open-detector.ts";
 import { openOnnxClassifier } from "../models/onnx-classifier.ts";
+import { readThresholds, type ThresholdsFile, thresholdsOf } from "../models/thresholds.ts";
 import type { Purifier } from "../purifiers/purifier.ts";
 import { openPurifier, type PurifierSpec } from "../purifiers/registry.ts";
 import type { SessionOptions } from "../runtime/index.ts";
@@ -53,12 +54,28 @@ export async function openClassifier(
 ): Promise<Classifier> {
 	const size = { height: canvas.height, width: canvas.width };
 	const path = await locate(file.model, base);
+	const calibrated = file.thresholds === undefined ? undefined : await readThresholds(resolve(base, file.thresholds));
+	const own = calibrated ? { thresholds: calibrated.thresholds } : {};
 	if (file.kind === "clip") {
-		const own = file.labels ? labelNames(file.labels) : labels;
-		return openClip({ ...session, folder: path, template: file.template, canvas: size, ...(own.length > 0 ? { labels: own } : {}) });
+		if (calibrated) assertSamePrompt(file, calibrated);
+		const names = file.labels ? labelNames(file.labels) : labels;
+		const classifier = { folder: path, template: file.template, canvas: size, ...(names.length > 0 ? { labels: names } : {}) };
+		if (calibrated && names.length > 0) thresholdsOf(names, calibrated.thresholds, file.thresholds ?? "");
+		return openClip({ ...session, ...classifier, ...own });
 	}
-	const { kind: _, labels: names, ...options } = file;
-	return openOnnxClassifier({ ...session, ...options, model: path, labels: labelNames(names), canvas: size });
+	const { kind: _, labels: names, thresholds: __, ...options } = file;
+	return openOnnxClassifier({ ...session, ...options, ...own, model: path, labels: labelNames(names), canvas: size });
+}
+
+/** Thresholds belong to the sentence that they were calibrated with. */
+function assertSamePrompt({ template, thresholds = "" }: Extract<ClassifierFile, { kind: "clip" }>, { prompt }: ThresholdsFile): void {
+	if (prompt === undefined || prompt === template) return;
+	throw new KintsugiError("config", {
+		where: thresholds,
+		expected: `thresholds for the template "${template}"`,
+		found: `thresholds for "${prompt}"`,
+		fix: "calibrate again with this template",
+	});
 }
 
 export async function openDetectorFile(

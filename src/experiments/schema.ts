@@ -46,14 +46,22 @@ const dataSchema = z.strictObject({
 	maxMegapixels: z.number().positive().default(50).describe("larger images are refused"),
 });
 
+const thresholdsPath = z
+	.string()
+	.optional()
+	.describe("file of kintsugi calibrate, relative to the experiment file: the logits above which labels count as present");
+
 const classifierSchema = z.discriminatedUnion("kind", [
 	z.strictObject({
 		kind: z.literal("clip"),
 		model: modelName,
 		template: z.string().default("a photo of a {label}").describe("sentence whose embedding stands for a label"),
 		labels: labelList.optional().describe("default: the labels of the data set"),
+		thresholds: thresholdsPath,
 	}),
-	onnxClassifierSchema.omit({ canvas: true }).extend({ kind: z.literal("onnx"), model: modelName, labels: labelList }),
+	onnxClassifierSchema
+		.omit({ canvas: true })
+		.extend({ kind: z.literal("onnx"), model: modelName, labels: labelList, thresholds: thresholdsPath }),
 ]);
 
 const [detr, yolox] = detectorSchema.options;

@@ -1,5 +1,4 @@
 /** @file CLIP as a zero-shot classifier, from a folder in the Hub's ONNX layout. */
-import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
@@ -14,6 +13,7 @@ import { graphClassifier } from "./graph-classifier.ts";
 import { readModelJson, readPreprocessing } from "./hub-folder.ts";
 import { fromCanvas } from "./preprocessing.ts";
 import { LOGITS } from "./scores.ts";
+import { bundledThresholds } from "./thresholds.ts";
 import { openTokenizer } from "./tokenizer.ts";
 
 export interface ClipOptions extends SessionOptions {
@@ -31,9 +31,6 @@ export interface ClipOptions extends SessionOptions {
 }
 
 const config = z.object({ logit_scale: z.number().default(100), logit_bias: z.number().default(0) });
-/** What this project adds to the Hub's layout: the prompt that the thresholds were calibrated with. */
-const calibrationFile = z.object({ prompt: z.string().optional(), thresholds: z.record(z.string(), z.number()).default({}) });
-
 /** Where nothing is calibrated, a label counts as present above this cosine: a rough value for OpenAI's CLIP. */
 export const DEFAULT_COSINE = 0.25;
 
@@ -67,13 +64,6 @@ export function withTexts(graph: Graph, texts: Tensor, { scale, bias }: { scale:
 	return { ...built, nodes: [...built.nodes, end], outputs: [{ name: LOGITS, type: "float", dims: ["batch", labels] }] };
 }
 
-type Calibration = z.output<typeof calibrationFile>;
-
-function readCalibration(folder: string): Calibration {
-	if (!existsSync(join(folder, "thresholds.json"))) return { thresholds: {} };
-	return readModelJson(folder, "thresholds.json", calibrationFile);
-}
-
 function assertDistinct(labels: readonly string[]): void {
 	if (labels.length >= 2 && new Set(labels).size === labels.length) return;
 	throw new KintsugiError("config", {
@@ -88,7 +78,7 @@ function assertDistinct(labels: readonly string[]): void {
 export async function openClip(options: ClipOptions): Promise<Classifier> {
 	const { folder, canvas, labels: given, template, thresholds: overrides = {}, batch: wanted = 8, ...session } = options;
 	const { logit_scale: scale, logit_bias: bias } = readModelJson(folder, "config.json", config);
-	const calibration = readCalibration(folder);
+	const calibration = await bundledThresholds(folder);
 	const labels = given ?? Object.keys(calibration.thresholds);
 	assertDistinct(labels);
 	const fallback = scale * DEFAULT_COSINE + bias;

@@ -10,6 +10,7 @@ import type { Classifier } from "./classifier.ts";
 import { graphClassifier } from "./graph-classifier.ts";
 import { fromCanvas, preprocessingSchema } from "./preprocessing.ts";
 import { type Scores, scoresSchema, withLogits } from "./scores.ts";
+import { thresholdsOf } from "./thresholds.ts";
 
 const side = z.int().positive();
 
@@ -31,6 +32,8 @@ export interface OnnxClassifierOptions extends SessionOptions {
 	canvas: { readonly height: number; readonly width: number };
 	/** Probability above which a label counts as present: one for all labels, or one a label. */
 	threshold?: number | readonly number[];
+	/** Logits above which labels count as present; they take the place of `threshold`. */
+	thresholds?: Readonly<Record<string, number>>;
 	/** Images a run (default 8), unless the model fixes it. */
 	batch?: number;
 }
@@ -52,17 +55,18 @@ function thresholdLogits(threshold: number | readonly number[], labels: readonly
 
 /** Opens an ONNX classifier. Throws `model`, `config` or `onnx` with what does not fit. */
 export async function openOnnxClassifier(options: OnnxClassifierOptions): Promise<Classifier> {
-	const { model, labels, scores, preprocessing = {}, canvas, threshold = 0.5, batch: wanted = 8, ...session } = options;
+	const { model, labels, scores, preprocessing = {}, canvas, threshold = 0.5, thresholds: given, batch: wanted = 8, ...session } = options;
 	const source =
 		typeof model === "string" ? { graph: readModelFile(model), name: basename(model, ".onnx"), hash: await hashFile(model) } : model;
+	const thresholds = given ? thresholdsOf(labels, given, "thresholds") : thresholdLogits(threshold, labels);
 	const { graph, batch } = fromCanvas(source.graph, { preprocessing, canvas, batch: wanted });
 	return graphClassifier({
 		...session,
 		name: source.name,
-		hash: hashData([source.hash, labels, scores, preprocessing, canvas, threshold, batch]),
+		hash: hashData([source.hash, labels, scores, preprocessing, canvas, given ? [...thresholds] : threshold, batch]),
 		graph: withLogits(graph, scores),
 		labels,
-		thresholds: thresholdLogits(threshold, labels),
+		thresholds,
 		canvas,
 		batch,
 	});

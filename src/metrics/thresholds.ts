@@ -1,0 +1,64 @@
+/** @file Thresholds from scores and truth: above which logit a label counts as present. */
+
+export interface BestThreshold {
+	/** Halfway between two neighbouring scores: a score above it counts as present. */
+	threshold: number;
+	/** F1 of the decisions that it makes on the same scores. */
+	f1: number;
+	/** How many of the scores belong to something true. */
+	positives: number;
+}
+
+/**
+ * The threshold that maximises F1 = 2 hits / (declared + true), the highest of equals; undefined where nothing is true.
+ * `scores[i]` belongs to something that is true if `truth[i] > 0`.
+ */
+export function bestThreshold(scores: ArrayLike<number>, truth: ArrayLike<number>): BestThreshold | undefined {
+	const order = Array.from(scores, (_, i) => i).sort((a, b) => scores[b] - scores[a]);
+	const positives = order.filter((i) => truth[i] > 0).length;
+	if (positives === 0) return undefined;
+	const lowest = scores[order[order.length - 1]];
+	const best = { threshold: scores[order[0]], f1: 0, positives };
+	let hits = 0;
+	for (const [place, i] of order.entries()) {
+		if (truth[i] > 0) hits++;
+		const next = place + 1 < order.length ? scores[order[place + 1]] : lowest - 1;
+		if (next === scores[i]) continue;
+		const f1 = (2 * hits) / (place + 1 + positives);
+		if (f1 > best.f1) Object.assign(best, { f1, threshold: (scores[i] + next) / 2 });
+	}
+	return best;
+}
+
+export interface LabelThreshold {
+	threshold: number;
+	/** F1 of the label on the calibration images; null where it is true of none of them. */
+	f1: number | null;
+	/** Calibration images of which the label is true. */
+	positives: number;
+}
+
+/**
+ * A threshold for each label from logits `[N][K]` and multi-hot truth `[N][K]`. `per-label` maximises each label's own F1; a label
+ * that is true of no image gets the threshold of `global`, the one that maximises F1 of all decisions together (OF1).
+ */
+export function calibrateThresholds(
+	logits: readonly ArrayLike<number>[],
+	truth: readonly ArrayLike<number>[],
+	{ labels, method }: { labels: number; method: "per-label" | "global" },
+): LabelThreshold[] | undefined {
+	const pooled = bestThreshold(
+		logits.flatMap((row) => Array.from(row)),
+		truth.flatMap((row) => Array.from(row)),
+	);
+	if (!pooled) return undefined;
+	return Array.from({ length: labels }, (_, k) => {
+		const [scores, known] = [logits.map((row) => row[k]), truth.map((row) => row[k])];
+		const own = bestThreshold(scores, known);
+		if (method === "per-label" && own) return own;
+		const positives = known.filter((t) => t > 0).length;
+		const declared = scores.filter((z) => z > pooled.threshold).length;
+		const hits = scores.filter((z, i) => z > pooled.threshold && known[i] > 0).length;
+		return { threshold: pooled.threshold, f1: positives === 0 ? null : (2 * hits) / (declared + positives), positives };
+	});
+}
