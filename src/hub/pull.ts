@@ -2,7 +2,7 @@
 import { mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../errors.ts";
-import { type CachedRepository, cachedRepository, fileSize, showInSnapshot, writeRef } from "./cache.ts";
+import { type CachedRepository, cachedRepository, fileSize, readRef, showInSnapshot, writeRef } from "./cache.ts";
 import { hubModel, REMOVED } from "./catalogue.ts";
 import { onDisk } from "./disk.ts";
 import { download, hashesOf } from "./download.ts";
@@ -25,6 +25,8 @@ export interface PullPlan {
 	readonly repository: string;
 	readonly revision: string;
 	readonly commit: string;
+	/** Whether the Hub has just been asked what the revision stands for; else the commit is that of the lock file. */
+	readonly current: boolean;
 	readonly licence?: string;
 	readonly gated: boolean;
 	readonly note?: string;
@@ -84,7 +86,18 @@ export async function planPull(name: string, options: PlanOptions = {}): Promise
 		const revisionKept = revision ?? locked?.revision ?? "main";
 		const bytes = sum(files);
 		const missing = sum(files.filter(({ present }) => !present));
-		return { repository, revision: revisionKept, commit, gated, ...known, dir: cached.snapshot(commit), files, bytes, missing };
+		return {
+			repository,
+			revision: revisionKept,
+			commit,
+			current: asked === revisionKept,
+			gated,
+			...known,
+			dir: cached.snapshot(commit),
+			files,
+			bytes,
+			missing,
+		};
 	};
 
 	if (locked && asked === locked.commit && !float16) {
@@ -133,7 +146,7 @@ export async function pull(plan: PullPlan, options: PullOptions = {}): Promise<L
 			report(0);
 		}
 		for (const { path, etag } of plan.files) await showInSnapshot(cached, { commit, path, etag });
-		await writeRef(cached, revision, commit);
+		if (plan.current || !(await readRef(cached, revision))) await writeRef(cached, revision, commit);
 		return { revision, commit, ...(licence ? { licence } : {}), files };
 	});
 	await onDisk(lockFile, () => lockModel(lockFile, repository, locked));

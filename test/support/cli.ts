@@ -20,10 +20,14 @@ export interface CliResult {
 }
 
 /** Starts a command; one process, so that a signal reaches the program itself. */
-export function start(args: readonly string[], { cwd = ROOT }: { cwd?: string } = {}): { child: ChildProcess; result: Promise<CliResult> } {
+export function start(
+	args: readonly string[],
+	{ cwd = ROOT, env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+): { child: ChildProcess; result: Promise<CliResult> } {
 	const loader = join(ROOT, "node_modules/tsx/dist/loader.mjs");
 	const child = spawn(process.execPath, ["--import", loader, join(ROOT, "src/cli/main.ts"), ...args], {
 		cwd,
+		env: { ...process.env, ...env },
 		stdio: ["ignore", "pipe", "pipe"],
 	});
 	let stdout = "";
