@@ -104,11 +104,19 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
 	return sum;
 }
 
-/** Margins of candidates (how far the wanted label leads, or the wanted labels are beaten) and their gradients. */
-async function margins({ lossGradient, wanted, targeted }: AttackProblem, rows: readonly number[], candidates: Tensor) {
+/**
+ * Margins of candidates and their gradients: how far all targets lead, the best other label beats the wanted ones, or the k-th best does. Of one
+ * label and k = 1 all three are the margin of the paper.
+ */
+async function margins(
+	{ lossGradient, wanted, targeted }: AttackProblem,
+	{ criterion }: CwOptions,
+	rows: readonly number[],
+	candidates: Tensor,
+) {
 	const labels = stack(rows.map((n) => tensor(wanted(n), [wanted(n).length])));
-	const result = await lossGradient("set-margin", rows, candidates, labels);
-	return targeted ? negated(result) : result;
+	if (targeted) return negated(await lossGradient("margin", rows, candidates, labels));
+	return lossGradient(criterion === "top-k-lost" ? "ranking" : "set-margin", rows, candidates, labels);
 }
 
 /** min |x' - x|^2 + c max(0, kappa - margin(x')): the searches of all images side by side, each with its own c; those that are through leave the batch. */
@@ -124,7 +132,7 @@ export const cw = (options: CwOptions): Attack<CwOptions> => ({
 		for (let t = 1; open.length > 0; t++) {
 			const rows = open.map(({ n }) => n);
 			const points = stack(open.map(({ x }) => tensor(x, images.dims.slice(1))));
-			const { loss, logits, gradient } = await margins(problem, rows, points);
+			const { loss, logits, gradient } = await margins(problem, options, rows, points);
 			open = open.filter((image, i) => {
 				const seen = { margin: loss[i], gradient: row(gradient, i).data, fooled: fooled(image.n, row(logits, i).data) };
 				const { value, done } = image.run.next(seen);

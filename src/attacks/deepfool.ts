@@ -7,7 +7,10 @@ import { criterionName, eotSamples, labelRule, pixelAmount, presetName } from ".
 import { oneHot } from "./targets.ts";
 import { NORMS, type Norm, norm2 } from "./threat-model.ts";
 
-/** What the overshoot lengthens: the sum of all steps, anew after each (DeepFool, Foolbox); each step alone (torchattacks); the result, once (ART). */
+/**
+ * What the overshoot lengthens: the sum of all steps, anew after each (DeepFool, Foolbox); each step alone (torchattacks), which
+ * differs where pixels are cut to [0, 1]; or the result, once (ART).
+ */
 const OVERSHOOT_OF = ["sum", "step", "result"] as const;
 
 export const deepfoolFields = {
@@ -95,7 +98,8 @@ export const deepfool = (options: DeepfoolOptions): Attack<DeepfoolOptions> => (
 
 		function stand(n: number, logits: Float32Array): Standing {
 			const own = argmax(logits.map((z, k) => (wanted(n)[k] > 0 ? z : Number.NEGATIVE_INFINITY)));
-			return { n, logits, own, rivals: rivals[n] };
+			const behind = rivals[n].filter((k) => logits[k] <= logits[own]);
+			return { n, logits, own, rivals: behind.length > 0 ? behind : rivals[n] };
 		}
 
 		function move(n: number, step: Float32Array): void {

@@ -27,7 +27,7 @@ export interface Rounded {
  * The smallest change that fools a model ends just behind the boundary, and rounding takes it back (Carlini and Wagner, section VI.E,
  * search the lattice for that reason). Without a budget the change may be lengthened until its rounded form fools as well.
  */
-const LENGTHS = [1.01, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2];
+const LENGTHS = [1.01, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 3, 5, 10];
 
 export async function roundAndJudge({ images, unrounded, floatLogits, options, classifier, fooled }: RoundingInput): Promise<Rounded> {
 	const rounded = mapRows(unrounded, images, (candidate, pixels) => roundWithin(candidate, pixels, options));
