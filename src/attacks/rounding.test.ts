@@ -39,7 +39,7 @@ async function round(levels: readonly [number, number], { epsilon = UNBOUNDED, e
 	const floatLogits = await classifier.predict(unrounded);
 	const options = { norm: "linf", epsilon } as const;
 	const fooled = (_: number, logits: Float32Array) => logits[1] >= enough - 1e-3;
-	const result = await roundAndJudge({ images, unrounded, floatLogits, options, classifier: classifier as Classifier, fooled });
+	const result = await roundAndJudge({ images, unrounded, floatLogits, options, classifier, fooled });
 	return { ...result, classifier, unrounded, options };
 }
 

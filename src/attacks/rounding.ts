@@ -11,7 +11,7 @@ export interface RoundingInput {
 	/** Logits `[N, K]` of the candidates. */
 	floatLogits: Tensor;
 	options: ThreatModel;
-	classifier: Classifier;
+	classifier: Pick<Classifier, "predict">;
 	fooled: (n: number, logits: Float32Array) => boolean;
 }
 
