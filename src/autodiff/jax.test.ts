@@ -12,7 +12,7 @@ import { cotangentName, gradientName } from "./index.ts";
 const RUNS = Number(process.env.KINTSUGI_RUNS ?? 5);
 const TOLERANCE = 1e-4;
 /** Values and cotangents are of the order of 1: below this a gradient is rounding. */
-const FLOOR = 1e-2;
+const FLOOR = 0.1;
 
 /** Largest difference over the largest value. */
 function difference(a: Tensor, b: Tensor): number {

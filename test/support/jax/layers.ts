@@ -9,20 +9,13 @@ const withBias = (c: JaxContext, y: np.Array) => (c.has(2) ? np.add(y, perChanne
 const pairs = (pads: readonly number[]): [number, number][] => upTo(pads.length / 2).map((i) => [pads[i], pads[i + pads.length / 2]]);
 
 const conv: JaxOperator = (c) => {
-	const rank = c.dims().length - 2;
-	const ones = upTo(rank).map(() => 1);
-	const auto = c.text("auto_pad", "NOTSET");
-	const padding =
-		auto === "NOTSET"
-			? pairs(
-					c.ints(
-						"pads",
-						[...ones, ...ones].map(() => 0),
-					),
-				)
-			: ({ SAME_UPPER: "SAME", SAME_LOWER: "SAME_LOWER", VALID: "VALID" } as const)[auto as "SAME_UPPER" | "SAME_LOWER" | "VALID"];
+	const ones = upTo(c.dims().length - 2).map(() => 1);
+	const none = [...ones, ...ones].map(() => 0);
+	// jax-js cannot differentiate a convolution whose padding is larger than its kernel.
+	const x = np.pad(c.x(0), [[0, 0], [0, 0], ...pairs(c.ints("pads", none))]);
+	const padding = ({ SAME_UPPER: "SAME", SAME_LOWER: "SAME_LOWER" } as const)[c.text("auto_pad", "")] ?? "VALID";
 	const options = { rhsDilation: c.ints("dilations", ones), featureGroupCount: c.int("group", 1) };
-	return withBias(c, lax.convGeneralDilated(c.x(0), c.x(1), c.ints("strides", ones), padding, options));
+	return withBias(c, lax.convGeneralDilated(x, c.x(1), c.ints("strides", ones), padding, options));
 };
 
 /** A convolution of the input with zeros between its elements, with weights that are flipped and whose channels are exchanged. */
@@ -171,6 +164,16 @@ const lrn: JaxOperator = (c) => {
 	return np.multiply(c.x(), np.exp(np.multiply(np.log(base), -c.float("beta", 0.75))));
 };
 
+/** np.matmul of jax-js 0.1.25 lines up the first axes of batches of different ranks, not the last: both get the rank of the larger. */
+const matmul: JaxOperator = (c) => {
+	const rank = Math.max(c.dims(0).length, c.dims(1).length);
+	const filled = (i: number) => {
+		const dims = c.dims(i);
+		return dims.length < 2 ? c.x(i) : np.reshape(c.x(i), [...upTo(rank - dims.length).map(() => 1), ...dims]);
+	};
+	return np.matmul(filled(0), filled(1));
+};
+
 const gemm: JaxOperator = (c) => {
 	const operand = (i: number, name: string) => (c.int(name, 0) === 1 ? np.transpose(c.x(i)) : c.x(i));
 	const product = np.multiply(np.matmul(operand(0, "transA"), operand(1, "transB")), c.float("alpha", 1));
@@ -226,7 +229,7 @@ const attention: JaxOperator = (c) => {
 };
 
 export const layers: Record<string, JaxOperator> = {
-	MatMul: (c) => np.matmul(c.x(0), c.x(1)),
+	MatMul: matmul,
 	Gemm: gemm,
 	Einsum: einsum,
 	Attention: attention,
