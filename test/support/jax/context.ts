@@ -11,6 +11,8 @@ export interface JaxContext {
 	/** How many inputs the case has. */
 	count: number;
 	dims(i?: number): number[];
+	/** Which output is differentiated. */
+	of: number;
 	/** Dims of the output, where the operator only arranges elements. */
 	out: readonly number[];
 	/** Numbers of an input that is a list of integers. */
@@ -55,6 +57,7 @@ function contextOf(c: RuleCase, inputs: ReadonlyMap<number, np.Array>, out: read
 		x: (i = 0) => input(i),
 		has: (i) => c.inputs[i] !== undefined,
 		count: c.inputs.length,
+		of: c.of ?? 0,
 		dims: (i = 0) => input(i).shape,
 		out,
 		list(i) {

@@ -6,5 +6,5 @@ import { movement } from "./movement.ts";
 
 export { type JaxResult, runJax } from "./context.ts";
 
-/** By the keys of `RULES`. Not here: Split (of several outputs), Resize and GridSample, which jax-js has not. */
+/** By the keys of `RULES`. Not here: Resize and GridSample, which jax-js has not. */
 export const JAX_OPERATORS: Readonly<Record<string, JaxOperator>> = { ...elementwise, ...layers, ...movement };

@@ -32,6 +32,20 @@ function origin(mode: string, at: number, size: number): number {
 	return origin(mode, at < 0 ? -at : 2 * (size - 1) - at, size);
 }
 
+/** By sizes, or into parts of which only the last may be smaller. */
+const split: JaxOperator = (c) => {
+	const axis = axisOf(c.int("axis", 0), c.dims().length);
+	const total = c.dims()[axis];
+	const part = Math.ceil(total / c.int("num_outputs", 1));
+	const sizes = c.has(1) ? c.list(1) : upTo(c.int("num_outputs", 1)).map((i) => Math.min(part, total - i * part));
+	const start = sizes.slice(0, c.of).reduce((n, size) => n + size, 0);
+	return pick(
+		c.x(),
+		axis,
+		upTo(sizes[c.of]).map((i) => start + i),
+	);
+};
+
 const pad: JaxOperator = (c) => {
 	const dims = c.dims();
 	const mode = c.text("mode", "constant");
@@ -170,6 +184,7 @@ export const movement: Record<string, JaxOperator> = {
 			upTo(c.count).map((i) => c.x(i)),
 			c.int("axis", 0),
 		),
+	Split: split,
 	Slice: slice,
 	Pad: pad,
 	Expand: (c) => np.broadcastTo(c.x(), [...c.out]),
