@@ -99,7 +99,7 @@ function licenses({ licenses, images }: Statistics): string {
 		table,
 		...(fixed > 0
 			? [
-					`**${fixed} of ${images} images may not be shared in changed form (NoDerivs).** This folder is fit for private use; for publication build it with \`--licenses\` and the ids of the others.`,
+					`**${fixed} of ${images} images may not be shared in changed form (NoDerivs).** Leave them out of what you publish: \`kintsugi dataset build --licenses\` takes the ids of the licences to keep.`,
 				]
 			: []),
 		...(unknown > 0 ? [`The source states no licence for ${unknown} of ${images} images: find out before you share them.`] : []),
