@@ -73,7 +73,8 @@ export async function* cocoCopy({ dataset, description, rows, fileOf }: CocoCopy
 					bbox: box,
 					area,
 					iscrowd: crowd ? 1 : 0,
-					segmentation: segmentation ?? [],
+					// Left out where there is none: FiftyOne fails on an empty list.
+					...(segmentation ? { segmentation } : {}),
 				};
 			}
 		}
