@@ -17,7 +17,7 @@ import {
 } from "./graph.ts";
 import { readTensor, scalarTensor } from "./read-tensor.ts";
 import { scanModel } from "./scan.ts";
-import { type Names, sortNodes } from "./topology.ts";
+import { malformed, type Names, sortNodes } from "./topology.ts";
 import { type ByteSource, bytesSource } from "./wire.ts";
 
 /** The oldest opset whose forms are known to the upgrade pass. */
@@ -103,7 +103,7 @@ const invalid = (where: string, expected: string, found: string, cause?: unknown
 /** The standard counts its versions up by one; ONNX Runtime holds them in 32 bits. */
 function versionOf(domain: string, version: bigint, where: string): number {
 	if (version >= 0n && version < 2n ** 31n) return Number(version);
-	throw invalid(where, "versions of operator sets that are small whole numbers", `${version} of '${domain}'`);
+	throw malformed(where, "versions of operator sets that are small whole numbers", `${version} of '${domain}'`);
 }
 
 interface Scope {
@@ -115,7 +115,7 @@ interface Scope {
 function readGraph(proto: GraphProto, scope: Scope, context: ReadContext): Graph {
 	const initializers = new Map<string, ConstantTensor>();
 	for (const t of proto.initializer) {
-		if (t.name === "" || initializers.has(t.name)) throw invalid(context.where, "initializers with names of their own", `'${t.name}'`);
+		if (t.name === "" || initializers.has(t.name)) throw malformed(context.where, "initializers with names of their own", `'${t.name}'`);
 		initializers.set(t.name, readTensor(t, context));
 	}
 	if (proto.sparseInitializer.length > 0) throw invalid(context.where, "dense initializers", "a sparse one");
@@ -146,7 +146,7 @@ function readNode(n: NodeProto, scope: Scope, context: ReadContext): Node {
 	const attributes = new Map(n.attribute.map((a) => [a.name, readAttribute(a, n, scope, context)]));
 	if (attributes.size < n.attribute.length) {
 		const names = n.attribute.map((a) => a.name).join(", ");
-		throw invalid(context.where, "attributes with names of their own", `${names} of ${n.opType} node '${n.name}'`);
+		throw malformed(context.where, "attributes with names of their own", `${names} of ${n.opType} node '${n.name}'`);
 	}
 	return {
 		op: n.opType,
@@ -182,7 +182,7 @@ function readAttribute(a: AttributeProto, node: NodeProto, scope: Scope, context
 		case 8:
 			return { strings: a.strings.map(utf8) };
 	}
-	throw invalid(context.where, "attributes of a known type", `'${a.name}' of ${node.opType} node '${node.name}' with type ${a.type}`);
+	throw malformed(context.where, "attributes of a known type", `'${a.name}' of ${node.opType} node '${node.name}' with type ${a.type}`);
 }
 
 /** What a Constant node holds, unless it is text or sparse. */
@@ -206,7 +206,7 @@ function valueInfo(v: ValueInfoProto, context: ReadContext): ValueInfo {
 function valueType(v: ValueInfoProto, context: ReadContext): ElementType {
 	const tensorType = v.type?.value.case === "tensorType" ? v.type.value.value : undefined;
 	const type = tensorType && elementType(tensorType.elemType);
-	if (!type) throw invalid(context.where, "tensors of a known element type", `the value '${v.name}' of another type`);
+	if (!type) throw malformed(context.where, "tensors of a known element type", `the value '${v.name}' of another type`);
 	return type;
 }
 
@@ -217,7 +217,7 @@ function valueDims(v: ValueInfoProto, context: ReadContext): Dims {
 		// Some exporters write -1 for a dim that they do not know.
 		if (d.case !== "dimValue" || d.value === -1n) return d.case === "dimParam" && !RESERVED.has(d.value) ? d.value : UNKNOWN_DIM;
 		const size = Number(d.value);
-		if (size < 0 || !Number.isSafeInteger(size)) throw invalid(context.where, "dims from 0 to 2^53", `${d.value} of '${v.name}'`);
+		if (size < 0 || !Number.isSafeInteger(size)) throw malformed(context.where, "dims from 0 to 2^53", `${d.value} of '${v.name}'`);
 		return size;
 	});
 }

@@ -2,7 +2,7 @@
 import { KintsugiError } from "../errors.ts";
 import type { Graph, Node } from "./graph.ts";
 
-const malformed = (where: string, expected: string, found: string) =>
+export const malformed = (where: string, expected: string, found: string) =>
 	new KintsugiError("onnx", { where, expected, found, fix: "export the model again; this graph is not valid ONNX" });
 
 export const describe = (node: Node): string => `${node.op} node '${node.name || node.outputs[0]}'`;
