@@ -29,8 +29,10 @@ export async function exclusively<T>(path: string, work: () => Promise<T>, { sig
 		const other = await readFile(path, "utf8").catch(() => undefined);
 		if (other !== undefined && (await isStale(path, other))) await breakLock(path, other);
 		else {
-			if (!told && other !== undefined) onWait?.(`process ${other.split(" ")[0]}`);
-			told = true;
+			if (!told && other) {
+				told = true;
+				onWait?.(`process ${other.split(" ")[0]}`);
+			}
 			await sleep(ASK_EVERY, undefined, signal ? { signal } : {});
 		}
 	}
