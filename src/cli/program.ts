@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { KintsugiError } from "../errors.ts";
 import { attackCommand } from "./attack.ts";
+import { calibrateCommand } from "./calibrate.ts";
 import { datasetCommand } from "./dataset.ts";
 import { demoCommand } from "./demo.ts";
 import { gradCommand } from "./grad.ts";
@@ -39,6 +40,7 @@ export function program(): Command {
 		attackCommand(),
 		purifyCommand(),
 		datasetCommand(),
+		calibrateCommand(),
 		gradCommand(),
 		modelsCommand(),
 		scenesCommand(),

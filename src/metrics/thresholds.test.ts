@@ -42,9 +42,10 @@ describe("calibrated thresholds", () => {
 		[0, 1, 0],
 		[1, 0, 0],
 	];
-	it("are each label's own, with the common one where nothing is known", () => {
-		const common = calibrateThresholds(logits, truth, { labels: 3, method: "global" });
-		const own = calibrateThresholds(logits, truth, { labels: 3, method: "per-label" });
+	it("are each label's own, with the common one where too little is known", () => {
+		const common = calibrateThresholds(logits, truth, { labels: 3, method: "global", minPositives: 0 });
+		const own = calibrateThresholds(logits, truth, { labels: 3, method: "per-label", minPositives: 2 });
+		expect(calibrateThresholds(logits, truth, { labels: 3, method: "per-label", minPositives: 3 })).toEqual(common);
 		expect(own?.map(({ threshold }) => threshold)).toEqual([1.5, 11, common?.[0].threshold]);
 		expect(own?.map(({ f1, positives }) => [f1, positives])).toEqual([
 			[1, 2],
@@ -62,7 +63,7 @@ describe("calibrated thresholds", () => {
 					[0, 0, 0],
 					[0, 0, 0],
 				],
-				{ labels: 3, method: "per-label" },
+				{ labels: 3, method: "per-label", minPositives: 0 },
 			),
 		).toBeUndefined();
 	});

@@ -38,14 +38,22 @@ export interface LabelThreshold {
 	positives: number;
 }
 
+export interface ThresholdOptions {
+	/** Number of labels. */
+	labels: number;
+	method: "per-label" | "global";
+	/** A label that is true of fewer images has no threshold of its own: it would be learned by heart. */
+	minPositives: number;
+}
+
 /**
- * A threshold for each label from logits `[N][K]` and multi-hot truth `[N][K]`. `per-label` maximises each label's own F1; a label
- * that is true of no image gets the threshold of `global`, the one that maximises F1 of all decisions together (OF1).
+ * A threshold for each label from logits `[N][K]` and multi-hot truth `[N][K]`: with `per-label` the one that maximises the label's
+ * own F1, otherwise, and for rare labels, the one that maximises F1 of all decisions together (OF1). Undefined where nothing is true.
  */
 export function calibrateThresholds(
 	logits: readonly ArrayLike<number>[],
 	truth: readonly ArrayLike<number>[],
-	{ labels, method }: { labels: number; method: "per-label" | "global" },
+	{ labels, method, minPositives }: ThresholdOptions,
 ): LabelThreshold[] | undefined {
 	const pooled = bestThreshold(
 		logits.flatMap((row) => Array.from(row)),
@@ -54,9 +62,9 @@ export function calibrateThresholds(
 	if (!pooled) return undefined;
 	return Array.from({ length: labels }, (_, k) => {
 		const [scores, known] = [logits.map((row) => row[k]), truth.map((row) => row[k])];
-		const own = bestThreshold(scores, known);
-		if (method === "per-label" && own) return own;
 		const positives = known.filter((t) => t > 0).length;
+		const own = method === "per-label" && positives >= minPositives ? bestThreshold(scores, known) : undefined;
+		if (own) return own;
 		const declared = scores.filter((z) => z > pooled.threshold).length;
 		const hits = scores.filter((z, i) => z > pooled.threshold && known[i] > 0).length;
 		return { threshold: pooled.threshold, f1: positives === 0 ? null : (2 * hits) / (declared + positives), positives };
