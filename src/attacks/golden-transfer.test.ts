@@ -1,46 +1,22 @@
 /** @file MI-, DI- and TI-FGSM, BIM and FGSM under L2 against torchattacks and Foolbox: golden vectors from test/golden/attacks_transfer.py. */
-import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { openOnnxClassifier } from "../models/onnx-classifier.ts";
+import { floats, type GoldenAttacks, named, openGolden } from "../../test/support/golden-attacks.ts";
 import { type Random, random } from "../tensor/random.ts";
-import { row, tensor } from "../tensor/tensor.ts";
+import { row } from "../tensor/tensor.ts";
 import { type Attack, runAttack } from "./attack.ts";
 import { shrunk } from "./diversity.ts";
-import { type AttackSpecInput, attackSchema, createAttack, describeAttack } from "./schema.ts";
+import { type AttackSpecInput, createAttack } from "./schema.ts";
 import { gaussian } from "./translation.ts";
 
 type Draw = { int: number; of: number } | { uniform: number };
 
-interface Golden {
-	labels: string[];
-	y: number[];
-	pixels: string;
-	dims: number[];
+interface Golden extends GoldenAttacks {
 	runs: { library: string; spec: AttackSpecInput; draws: Draw[]; x: string; undecided: number[] }[];
 	views: { size: number; top: number; left: number; view: string; adjoint: string }[];
 	kernel: string;
 }
 
-const golden = JSON.parse(readFileSync(new URL("../../test/golden/attacks_transfer.json", import.meta.url), "utf8")) as Golden;
-const bytes = (base64: string) => new Uint8Array(Buffer.from(base64, "base64"));
-const floats = (base64: string) => new Float32Array(bytes(base64).buffer);
-const images = tensor(
-	Float32Array.from(bytes(golden.pixels), (v) => v / 255),
-	golden.dims,
-);
-const truth = tensor(Float32Array.from(golden.y.flatMap((y) => golden.labels.map((_, k) => (k === y ? 1 : 0)))), [
-	golden.y.length,
-	golden.labels.length,
-]);
-const ids = golden.y.map((_, n) => `${n}`);
-
-const classifier = await openOnnxClassifier({
-	model: new URL("../../test/golden/tiny-cnn.onnx", import.meta.url).pathname,
-	labels: golden.labels,
-	scores: { kind: "logits", output: "logits" },
-	canvas: { height: 16, width: 16 },
-	batch: 4,
-});
+const { golden, input, classifier } = await openGolden<Golden>("attacks_transfer.json");
 afterAll(() => classifier.close());
 
 /** Gives out recorded draws, each only where the same kind of draw from the same range is asked for. */
@@ -65,28 +41,25 @@ function replay(draws: readonly Draw[]): Random & { left(): number } {
 const worst = (a: Float32Array, b: Float32Array) => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
 
 describe("parity with published transfer attacks", () => {
-	it.each(golden.runs.map((run) => [run.library, describeAttack(attackSchema.parse(run.spec)), run] as const))(
-		"%s: %s",
-		async (_, __, { spec, draws, x, undecided }) => {
-			const attack = createAttack(spec);
-			const streams = ids.map(() => replay(draws));
-			const replayed: Attack = { ...attack, perturb: (problem) => attack.perturb({ ...problem, random: (n) => streams[n] }) };
-			const { unrounded } = await runAttack(replayed, classifier, { images, ids, truth, seed: 0 });
-			const expected = floats(x);
-			const open = new Set(undecided);
-			const wrong = [...unrounded.data.keys()].filter((i) => Math.abs(unrounded.data[i] - expected[i]) > 1e-5);
-			expect(wrong.filter((i) => !open.has(i))).toEqual([]);
-			expect(wrong.length).toBeLessThanOrEqual(2);
-			expect(streams.map((stream) => stream.left())).toEqual([0, 0, 0, 0]);
-		},
-	);
+	it.each(named(golden.runs))("%s: %s", async (_, __, { spec, draws, x, undecided }) => {
+		const attack = createAttack(spec);
+		const streams = input.ids.map(() => replay(draws));
+		const replayed: Attack = { ...attack, perturb: (problem) => attack.perturb({ ...problem, random: (n) => streams[n] }) };
+		const { unrounded } = await runAttack(replayed, classifier, input);
+		const expected = floats(x);
+		const open = new Set(undecided);
+		const wrong = [...unrounded.data.keys()].filter((i) => Math.abs(unrounded.data[i] - expected[i]) > 1e-5);
+		expect(wrong.filter((i) => !open.has(i))).toEqual([]);
+		expect(wrong.length).toBeLessThanOrEqual(2);
+		expect(streams.map((stream) => stream.left())).toEqual([0, 0, 0, 0]);
+	});
 
 	it.each(golden.views)(
 		"shrinks an image to $size at ($top, $left) and carries gradients back as torch does",
 		({ size, top, left, ...expected }) => {
 			const view = shrunk({ height: 16, width: 16 }, { size: { height: size, width: size }, top, left });
-			expect(worst(view.apply(row(images, 0).data), floats(expected.view))).toBeLessThan(1e-6);
-			expect(worst(view.adjoint(row(images, 1).data), floats(expected.adjoint))).toBeLessThan(1e-5);
+			expect(worst(view.apply(row(input.images, 0).data), floats(expected.view))).toBeLessThan(1e-6);
+			expect(worst(view.adjoint(row(input.images, 1).data), floats(expected.adjoint))).toBeLessThan(1e-5);
 		},
 	);
 
