@@ -1,13 +1,13 @@
-/** @file `kintsugi models pull` and `verify` as processes: a real bundled model, served by a Hub on the loopback interface. */
+/** @file `kintsugi models pull` and `verify`: a real bundled model, served by a Hub on the loopback interface. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { resolveModel } from "../src/hub/resolve.ts";
 import { hubSettings } from "../src/hub/settings.ts";
 import { detectorSchema, openDetector } from "../src/models/detectors/open-detector.ts";
 import { zeros } from "../src/tensor/tensor.ts";
-import { type CliResult, ROOT, start } from "./support/cli.ts";
+import { type CliResult, inProcess, ROOT, start } from "./support/cli.ts";
 import { type HubServer, hubServer } from "./support/hub-server.ts";
 
 const NAME = "mini/yolos";
@@ -36,8 +36,14 @@ const environment = () => ({
 	HF_HUB_CACHE: "",
 	HF_HUB_OFFLINE: "",
 });
+/** As a process of its own. */
 const begin = (...args: string[]) => start(["models", ...args], { cwd: folder, env: environment() });
-const models = (...args: string[]) => begin(...args).result;
+/** In this process. */
+function models(...args: string[]) {
+	for (const [name, value] of Object.entries(environment())) vi.stubEnv(name, value);
+	return inProcess("models", ...args, "--lock-file", lockFile()).finally(() => vi.unstubAllEnvs());
+}
+const lockFile = () => join(folder, "kintsugi.lock.json");
 const blobs = () => join(folder, "hf/hub/models--mini--yolos/blobs");
 const stored = () => server.log.filter(({ host }) => host === "storage");
 
@@ -78,14 +84,14 @@ describe("models pull", () => {
 
 		const { code, stdout, stderr } = await models("pull", NAME, "--yes", "--json");
 		expect({ code, stderr: stderr.includes("hf_secret") || stdout.includes("hf_secret") }).toEqual({ code: 0, stderr: false });
-		expect(JSON.parse(stdout)).toMatchObject({ repository: NAME, licence: "apache-2.0", pulled: true, lockFile: "kintsugi.lock.json" });
+		expect(JSON.parse(stdout)).toMatchObject({ repository: NAME, licence: "apache-2.0", pulled: true, lockFile: lockFile() });
 		const settings = hubSettings(environment());
-		const { dir } = await resolveModel(NAME, { settings, lockFile: join(folder, "kintsugi.lock.json") });
+		const { dir } = await resolveModel(NAME, { settings, lockFile: lockFile() });
 		const detector = await openDetector(detectorSchema.parse({ kind: "detr", path: dir }));
 		expect(await detector.detect(zeros([1, 3, 64, 64]))).toHaveLength(1);
 		await detector.close();
 
-		expect(await models("verify")).toMatchObject({ code: 0, stdout: "3 of 3 files of 1 models are as kintsugi.lock.json says\n" });
+		expect(await models("verify")).toMatchObject({ code: 0, stdout: `3 of 3 files of 1 models are as ${lockFile()} says\n` });
 		writeFileSync(join(dir, "config.json"), "{}");
 		const damaged = await models("verify");
 		expect(damaged.code).toBe(1);
@@ -123,7 +129,7 @@ describe("models pull", () => {
 	});
 
 	it("by two processes at once fetches every file once and damages nothing", async () => {
-		const both = await Promise.all([models("pull", NAME, "--yes"), models("pull", NAME, "--yes")]);
+		const both = await Promise.all([begin("pull", NAME, "--yes").result, begin("pull", NAME, "--yes").result]);
 		expect(both.map(({ code }) => code)).toEqual([0, 0]);
 		expect(stored().filter(({ path }) => path.includes("model.onnx"))).toHaveLength(1);
 		expect((await models("verify")).code).toBe(0);
