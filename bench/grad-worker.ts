@@ -35,7 +35,7 @@ async function unet(): Promise<Prepared> {
 	const of = forward.outputs[0].name;
 	const feeds = {
 		sample: read("x.bin", [1, 4, 64, 64]),
-		timestep: tensor(BigInt64Array.of(500n), [1], "int64"),
+		timestep: tensor(Float32Array.of(500), [1]),
 		encoder_hidden_states: read("states.bin", [1, 77, 1024]),
 		[cotangentName(of)]: read("cotangent.bin", [1, 4, 64, 64]),
 	};

@@ -15,12 +15,12 @@ export interface Denoiser {
 	readonly contextChannels: number;
 	/** Every file that decides the outputs. */
 	readonly files: readonly string[];
-	/** Sample `[N, C, H, W]` at timestep `t` (one for the whole batch), texts `[N, tokens, channels]` -> `[N, out, H, W]`. */
+	/** Sample `[N, C, H, W]` at timestep `t`, fractional or not (one for the whole batch), texts `[N, tokens, channels]` -> `[N, out, H, W]`. */
 	predict(sample: Tensor, t: number, states?: Tensor): Promise<Tensor>;
 	close(): Promise<void>;
 }
 
-const timestep = (t: number) => tensor(BigInt64Array.of(BigInt(t)), [1], "int64");
+const timestep = (t: number) => tensor(Float32Array.of(t), [1]);
 
 /** Opens a `unet` folder of class UNet2DConditionModel. Sessions are opened at the first sample of each size. */
 export async function openUNet2DCondition(folder: string, options: SessionOptions = {}): Promise<Denoiser> {

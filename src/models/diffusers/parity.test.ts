@@ -60,7 +60,7 @@ async function differences(graph: Graph, feeds: Tensors, io: Tensors): Promise<R
 	const found: Record<string, number> = {};
 	for (const name of Object.keys(io).filter((key) => key.startsWith("output_"))) {
 		const t = Number(name.slice("output_".length));
-		const { out_sample } = await session.run({ ...feeds, timestep: tensor(BigInt64Array.of(BigInt(t)), [1], "int64") });
+		const { out_sample } = await session.run({ ...feeds, timestep: tensor(Float32Array.of(t), [1]) });
 		found[name] = maxDifference(out_sample, io[name]);
 	}
 	await session.close();

@@ -22,11 +22,11 @@ function frequencies(channels: number, shift: number): Float32Array {
 	});
 }
 
-/** `timestep` int64 `[1]` -> SiLU of the embedding `[1, out]`, which is what every ResnetBlock2D reads. */
+/** `timestep` float32 `[1]` -> SiLU of the embedding `[1, out]`, which is what every ResnetBlock2D reads. */
 export function timeEmbedding(net: Net, timestep: string, { channels, out, flipSinToCos, freqShift }: TimeEmbeddingOptions): string {
 	const { g } = net;
 	const table = frequencies(channels, freqShift);
-	const time = g.op("Reshape", [g.op("Cast", [timestep], { to: 1 }), g.ints([-1, 1])]);
+	const time = g.op("Reshape", [timestep, g.ints([-1, 1])]);
 	const phase = g.op("Mul", [time, g.constant(floatTensor(table, [1, table.length]))]);
 	const waves = [g.op("Sin", [phase]), g.op("Cos", [phase])];
 	const embedding = g.op("Concat", flipSinToCos ? waves.reverse() : waves, { axis: -1 });

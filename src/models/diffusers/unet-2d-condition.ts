@@ -95,7 +95,7 @@ export interface UNet2DConditionDims extends UNetDims {
 }
 
 /**
- * Inputs `sample` `[N, in, h, w]`, `timestep` int64 `[1]` (one for the whole batch) and `encoder_hidden_states` `[N, tokens, dim]`;
+ * Inputs `sample` `[N, in, h, w]`, `timestep` float32 `[1]` (one for the whole batch) and `encoder_hidden_states` `[N, tokens, dim]`;
  * output `out_sample` `[N, out, h, w]`.
  */
 export function unet2DCondition(config: UNet2DConditionConfig, weights: Weights, dims: UNet2DConditionDims): Graph {
@@ -104,7 +104,7 @@ export function unet2DCondition(config: UNet2DConditionConfig, weights: Weights,
 	const net: Net = { g: graphBuilder({ name: "UNet2DConditionModel" }), weights };
 	const { g } = net;
 	const sample = g.input("sample", "float", [batch, config.in_channels, height, width]);
-	const timestep = g.input("timestep", "int64", [1]);
+	const timestep = g.input("timestep", "float", [1]);
 	const states = g.input("encoder_hidden_states", "float", [batch, tokens, config.cross_attention_dim]);
 	const context = { value: states, channels: config.cross_attention_dim, tokens };
 	const timeChannels = config.time_embedding_dim ?? 4 * config.block_out_channels[0];

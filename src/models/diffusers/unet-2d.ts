@@ -57,13 +57,13 @@ export function parseUNet2D(json: Record<string, unknown>, where: string): UNet2
 	return config;
 }
 
-/** Inputs `sample` `[N, in, h, w]` and `timestep` int64 `[1]` (one for the whole batch); output `out_sample` `[N, out, h, w]`. */
+/** Inputs `sample` `[N, in, h, w]` and `timestep` float32 `[1]` (one for the whole batch); output `out_sample` `[N, out, h, w]`. */
 export function unet2D(config: UNet2DConfig, weights: Weights, { batch, height, width }: UNetDims): Graph {
 	const levels = config.block_out_channels.length;
 	const net: Net = { g: graphBuilder({ name: "UNet2DModel" }), weights };
 	const { g } = net;
 	const sample = g.input("sample", "float", [batch, config.in_channels, height, width]);
-	const timestep = g.input("timestep", "int64", [1]);
+	const timestep = g.input("timestep", "float", [1]);
 	const timeChannels = config.time_embedding_dim ?? 4 * config.block_out_channels[0];
 	const time = timeEmbedding(net, timestep, {
 		channels: config.block_out_channels[0],
