@@ -5,7 +5,7 @@ import { quantise } from "../image/rgb.ts";
 import { random } from "../tensor/random.ts";
 import { bySize } from "./by-size.ts";
 import { parseOptions } from "./options.ts";
-import type { DdpmPipeline } from "./pipelines/ddpm.ts";
+import { type DdpmPipeline, SAMPLERS } from "./pipelines/ddpm.ts";
 import type { Purifier } from "./purifier.ts";
 
 /** Timestep of 1,000 up to which noise is added: DiffPure on CIFAR-10 at Linf 8/255; Ankile et al. on 96 x 96 pathology images. */
@@ -14,7 +14,10 @@ const PRESETS: Readonly<Record<"diffpure" | "ankile", number>> = { diffpure: 100
 export const ddpmSchema = z.strictObject({
 	preset: z.enum(["diffpure", "ankile"]).default("diffpure").describe("whose t: diffpure 100, ankile 40"),
 	t: z.int().positive().optional().describe("timestep up to which noise is added; default: the preset's"),
-	sampler: z.enum(["ddpm", "ddim"]).default("ddpm").describe("ddpm: ancestral, noise at every step; ddim: deterministic"),
+	sampler: z
+		.enum(SAMPLERS)
+		.default("ddpm")
+		.describe("ddpm: noise at every step; ddim: deterministic; vp-sde: DiffPure's own; others: docs/schedulers.md"),
 	steps: z.int().positive().optional().describe("denoising steps from t down; default: all t"),
 	region: z.enum(["whole", "boxes"]).default("whole").describe("whole image, or inside the boxes only"),
 	padding: z.number().nonnegative().default(0).describe("pixels by which every box grows"),

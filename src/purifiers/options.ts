@@ -1,12 +1,14 @@
 /** @file Options of purifiers: reading them, and those that every text-guided purifier has. */
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
+import { INPAINT_SCHEDULERS } from "./pipelines/inpaint.ts";
 
 export const guidedFields = {
-	steps: z.int().positive().default(20).describe("DDIM steps of the whole schedule"),
+	steps: z.int().positive().default(20).describe("denoising steps of the whole schedule"),
 	strength: z.number().positive().max(1).describe("1 paints from pure noise; below, from the noised image, with that share of the steps"),
 	guidance: z.number().nonnegative().default(7.5).describe("weight of the prompt (classifier-free guidance); 1 and below: none"),
 	negativePrompt: z.string().default("").describe("what guidance leads away from"),
+	scheduler: z.enum(INPAINT_SCHEDULERS).default("ddim").describe("which sampler; model: the checkpoint's own (docs/schedulers.md)"),
 	eta: z.number().min(0).max(1).default(0).describe("noise of DDIM's steps: 0 is deterministic"),
 };
 

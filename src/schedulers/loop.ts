@@ -1,67 +1,82 @@
-/** @file Helpers of the schedulers: configuration, the list of visited timesteps, noise that must be there. */
+/** @file Helpers of the schedulers: a class from its configuration's schema, one loop from its parts. */
 import type { z } from "zod";
 import { KintsugiError } from "../errors.ts";
-import { inferenceTimesteps, type NoiseScheduleConfig } from "./noise-schedule.ts";
+import type { NoiseScheduleConfig } from "./noise-schedule.ts";
+import type { LoopOptions, Scheduler, SchedulerFactory } from "./scheduler.ts";
+import { falling, inferenceTimesteps, skipped } from "./timesteps.ts";
 
-/** Checks scheduler_config.json; fields that begin with "_" are notes. Throws `config` with every fault. */
-export function parseSchedulerConfig<S extends z.ZodType<NoiseScheduleConfig>>(
-	schema: S,
-	json: Record<string, unknown>,
-	where: string,
-): z.infer<S> {
-	const fields = Object.fromEntries(Object.entries(json).filter(([name]) => !name.startsWith("_")));
-	const result = schema.safeParse(fields);
-	if (result.success) return result.data;
-	const { issues } = result.error;
-	throw new KintsugiError("config", {
-		where,
-		expected: issues.map((issue) => `${issue.path.join(".")} ${issue.message}`.trim()).join("; "),
-		found: issues.map((issue) => (issue.path.length > 0 ? JSON.stringify(fields[String(issue.path[0])]) : "such a field")).join("; "),
-		fix: "use a model with a supported scheduler configuration",
-	});
+/** A scheduler class: the fields that it reads, and the way from them to loops. */
+export interface SchedulerClass {
+	readonly fields: readonly string[];
+	/** Throws `config` with every fault. */
+	open(fields: Record<string, unknown>, where: string): SchedulerFactory;
 }
 
-/**
- * The timesteps of a loop and the one that follows each of them (-1 behind the last).
- * With a number of steps, "stride" goes back by the constant stride even where that is not in the list (DDIM in diffusers);
- * "list" takes the next of the list (DDPM in diffusers). A list that is given is always followed as it is.
- */
-export function visited(config: NoiseScheduleConfig, steps: number | readonly number[], rule: "stride" | "list") {
-	const timesteps = typeof steps === "number" ? inferenceTimesteps(config, steps) : falling(steps, config.num_train_timesteps);
-	const next = new Map(timesteps.map((t, i) => [t, timesteps[i + 1] ?? -1]));
-	const stride = Math.floor(config.num_train_timesteps / timesteps.length);
-	const previous = (t: number): number => {
-		const following = next.get(t);
-		if (following === undefined) {
-			throw new KintsugiError("value", {
-				where: "scheduler step",
-				expected: `one of the timesteps ${timesteps.join(", ")}`,
-				found: `${t}`,
-				fix: "step through the timesteps of this scheduler",
+export function schedulerClass<S extends z.ZodObject>(schema: S, make: (config: z.infer<S>) => SchedulerFactory): SchedulerClass {
+	return {
+		fields: Object.keys(schema.shape),
+		open(fields, where) {
+			const result = schema.safeParse(fields);
+			if (result.success) return make(result.data);
+			const { issues } = result.error;
+			throw new KintsugiError("config", {
+				where,
+				expected: issues.map((issue) => `${issue.path.join(".")} ${issue.message}`.trim()).join("; "),
+				found: issues.map((issue) => (issue.path.length > 0 ? JSON.stringify(fields[String(issue.path[0])]) : "such a field")).join("; "),
+				fix: "use a model with a supported scheduler configuration",
 			});
-		}
-		return typeof steps === "number" && rule === "stride" ? t - stride : following;
+		},
 	};
-	return { timesteps, previous };
 }
 
-function falling(timesteps: readonly number[], trained: number): readonly number[] {
-	const valid = timesteps.every((t, i) => Number.isInteger(t) && t >= 0 && t < trained && (i === 0 || t < timesteps[i - 1]));
-	if (valid && timesteps.length > 0) return timesteps;
-	throw new KintsugiError("value", {
-		where: "scheduler timesteps",
-		expected: `falling whole numbers from ${trained - 1} to 0`,
-		found: timesteps.join(", ") || "none",
-		fix: "sort the timesteps and remove repetitions",
-	});
+/** The timesteps of a loop with those that strength leaves out. A list that is given is followed as it is. */
+export function visited(config: NoiseScheduleConfig, { steps, strength }: LoopOptions) {
+	const all = typeof steps === "number" ? inferenceTimesteps(config, steps) : falling(steps, config.num_train_timesteps);
+	return { timesteps: all.slice(skipped(all.length, strength)), stride: Math.floor(config.num_train_timesteps / all.length) };
 }
 
-export function requireNoise(noise: Float32Array | undefined, t: number): Float32Array {
-	if (noise) return noise;
-	throw new KintsugiError("value", {
-		where: `scheduler step at t = ${t}`,
-		expected: "noise",
-		found: "none",
-		fix: "pass noise of the sample's length",
-	});
+/** The step at place `i` of the timesteps; `noise` is there wherever `needsNoise(i)` says so. */
+export type StepAt = (i: number, modelOutput: Float32Array, sample: Float32Array, noise?: Float32Array) => Float32Array;
+
+export interface SchedulerParts extends Omit<Scheduler, "start" | "initNoiseSigma" | "needsNoise" | "scaleModelInput"> {
+	initNoiseSigma?: number;
+	needsNoise?(i: number): boolean;
+	scaleModelInput?(sample: Float32Array, i: number): Float32Array;
+	/** Called once for every sample, so that what it closes over is this sample's memory. */
+	stepAt(): StepAt;
 }
+
+const never = () => false;
+const asItIs = (sample: Float32Array) => sample;
+
+/** A scheduler whose steps are counted, and refused without their noise or behind the last. */
+export function schedulerOf({
+	stepAt,
+	initNoiseSigma = 1,
+	needsNoise = never,
+	scaleModelInput = asItIs,
+	...parts
+}: SchedulerParts): Scheduler {
+	const { name, timesteps } = parts;
+	return {
+		...parts,
+		initNoiseSigma,
+		needsNoise,
+		scaleModelInput,
+		start() {
+			const step = stepAt();
+			let i = 0;
+			return (modelOutput, sample, noise) => {
+				if (i >= timesteps.length) {
+					throw fault(name, `${timesteps.length} steps`, "one more", "call start() for another loop");
+				}
+				if (needsNoise(i) && !noise) {
+					throw fault(`${name}, step at t = ${timesteps[i]}`, "noise", "none", "pass noise of the sample's length");
+				}
+				return step(i++, modelOutput, sample, noise);
+			};
+		},
+	};
+}
+
+const fault = (where: string, expected: string, found: string, fix: string) => new KintsugiError("value", { where, expected, found, fix });

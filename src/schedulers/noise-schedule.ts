@@ -1,23 +1,17 @@
-/** @file What all schedulers share: the betas, the timesteps that are visited, and the forward process. */
+/** @file What all schedulers share: the betas, their cumulative products, and the forward process. */
 import { z } from "zod";
-import { KintsugiError } from "../errors.ts";
 
-/** Fields of scheduler_config.json that DDIM and DDPM have in common, with the defaults of diffusers. */
+/** Fields of scheduler_config.json that all schedulers have in common, with the defaults of diffusers. */
 export const noiseScheduleFields = {
 	num_train_timesteps: z.int().positive().default(1000),
 	beta_start: z.number().positive().default(0.0001),
 	beta_end: z.number().positive().default(0.02),
 	beta_schedule: z.enum(["linear", "scaled_linear", "squaredcos_cap_v2"]).default("linear"),
 	trained_betas: z.array(z.number()).nullable().default(null),
-	clip_sample: z.boolean().default(true),
-	clip_sample_range: z.number().positive().default(1),
 	steps_offset: z.int().nonnegative().default(0),
 	prediction_type: z.enum(["epsilon", "sample", "v_prediction"]).default("epsilon"),
 	timestep_spacing: z.enum(["leading", "trailing", "linspace"]).default("leading"),
 	rescale_betas_zero_snr: z.boolean().default(false),
-	thresholding: z.literal(false).default(false),
-	dynamic_thresholding_ratio: z.unknown().optional(),
-	sample_max_value: z.unknown().optional(),
 };
 
 const schema = z.object(noiseScheduleFields);
@@ -25,8 +19,9 @@ const schema = z.object(noiseScheduleFields);
 export type NoiseScheduleConfig = z.infer<typeof schema>;
 
 export interface NoiseSchedule {
-	readonly steps: number;
-	/** Product of (1 - beta) up to and with t; `t = -1` is the clean sample. */
+	/** `bars[t]`: product of (1 - beta) up to and with t, falling. */
+	readonly bars: readonly number[];
+	/** `bars[t]`; `t = -1` is the clean sample. */
 	alphaBar(t: number): number;
 	/** sqrt(alphaBar) x + sqrt(1 - alphaBar) noise. */
 	addNoise(sample: Float32Array, noise: Float32Array, t: number): Float32Array;
@@ -78,7 +73,7 @@ export function noiseSchedule(config: NoiseScheduleConfig): NoiseSchedule {
 	const bars = cumulativeProduct(betas.map((b) => f32(1 - b)));
 	const alphaBar = (t: number) => (t < 0 ? 1 : bars[t]);
 	return {
-		steps: bars.length,
+		bars,
 		alphaBar,
 		addNoise(sample, noise, t) {
 			const a = Math.sqrt(alphaBar(t));
@@ -86,33 +81,4 @@ export function noiseSchedule(config: NoiseScheduleConfig): NoiseSchedule {
 			return sample.map((x, i) => a * x + b * noise[i]);
 		},
 	};
-}
-
-/** numpy's round: halves go to the even neighbour. */
-function roundHalfEven(x: number): number {
-	const floor = Math.floor(x);
-	if (x - floor !== 0.5) return Math.round(x);
-	return floor % 2 === 0 ? floor : floor + 1;
-}
-
-/** The timesteps of a full denoising loop, falling (table 2 of Lin et al. 2023). Throws `value` for more steps than were trained. */
-export function inferenceTimesteps(config: NoiseScheduleConfig, steps: number): number[] {
-	const trained = config.num_train_timesteps;
-	if (!Number.isInteger(steps) || steps < 1 || steps > trained) {
-		throw new KintsugiError("value", {
-			where: "scheduler steps",
-			expected: `a whole number from 1 to ${trained}`,
-			found: `${steps}`,
-			fix: "choose another number of steps",
-		});
-	}
-	const indices = Array.from({ length: steps }, (_, i) => i);
-	if (config.timestep_spacing === "linspace") {
-		const width = steps === 1 ? 0 : (trained - 1) / (steps - 1);
-		return indices.map((i) => roundHalfEven(i * width)).reverse();
-	}
-	if (config.timestep_spacing === "leading") {
-		return indices.map((i) => i * Math.floor(trained / steps) + config.steps_offset).reverse();
-	}
-	return indices.map((i) => roundHalfEven(trained - (i * trained) / steps) - 1);
 }

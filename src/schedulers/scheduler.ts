@@ -1,44 +1,77 @@
-/** @file What a sampler is: the timesteps it visits, and the step between two of them. Names as in diffusers. */
+/** @file What a sampler is, and which there are. Names as in diffusers. */
 import { readFile } from "node:fs/promises";
 import { KintsugiError } from "../errors.ts";
 import { ddim } from "./ddim.ts";
 import { ddpm } from "./ddpm.ts";
+import { dpmSolverMultistep } from "./dpm-solver-multistep.ts";
+import { eulerDiscrete } from "./euler.ts";
+import { eulerAncestralDiscrete } from "./euler-ancestral.ts";
+import { lcm } from "./lcm.ts";
+import type { SchedulerClass } from "./loop.ts";
 import type { NoiseScheduleConfig } from "./noise-schedule.ts";
+import { pndm } from "./pndm.ts";
+import { vpSde } from "./vp-sde.ts";
 
-/** A sampler set up for one loop. Samples, noise and model outputs are flat arrays of equal length. */
+/** The next step of one sample: from the model's output to the sample at the next place. Results are new arrays. */
+export type Step = (modelOutput: Float32Array, sample: Float32Array, noise?: Float32Array) => Float32Array;
+
+/** A sampler set up for one loop. `i` is a place in `timesteps`. Samples, noise and model outputs are flat arrays of equal length. */
 export interface Scheduler {
 	readonly name: string;
 	readonly config: NoiseScheduleConfig;
-	/** Falling. */
+	/** What the model is told, falling; Euler's can be fractional, and PNDM's repeat themselves. */
 	readonly timesteps: readonly number[];
-	/** Whether `step` needs noise at this timestep. */
-	needsNoise(t: number): boolean;
-	/** The sample at the timestep after `t`, from the model's output at `t`. */
-	step(modelOutput: Float32Array, t: number, sample: Float32Array, noise?: Float32Array): Float32Array;
-	/** The forward process: the clean sample with the noise of timestep `t`. */
-	addNoise(sample: Float32Array, noise: Float32Array, t: number): Float32Array;
+	/** Standard deviation of the noise that a loop from pure noise starts with. */
+	readonly initNoiseSigma: number;
+	/** Whether step `i` needs noise. */
+	needsNoise(i: number): boolean;
+	/** What the model is shown instead of the sample. */
+	scaleModelInput(sample: Float32Array, i: number): Float32Array;
+	/** The forward process: the clean sample with the noise of place `i`. */
+	addNoise(sample: Float32Array, noise: Float32Array, i: number): Float32Array;
+	/** A loop over one sample: multistep samplers remember its outputs, so every sample has a loop of its own. Call it once a step. */
+	start(): Step;
 }
 
 export interface LoopOptions {
 	/** A number of steps over the whole trained range, or the timesteps themselves, falling. */
 	steps: number | readonly number[];
+	/** Below 1 the loop starts from a noised image, with that share of the steps (image to image, inpainting). */
+	strength?: number;
 	/** DDIM only: 0 is deterministic, 1 as noisy as DDPM. */
 	eta?: number;
+	/** Euler only: noise added in every step with a sigma from `s_tmin` to `s_tmax`, `s_noise` times as much as fits. */
+	s_churn?: number;
+	s_tmin?: number;
+	s_tmax?: number;
+	s_noise?: number;
 }
 
-/** Makes the scheduler of a configuration for one loop. */
+/** Makes the scheduler of a configuration for one loop. Throws `value` for steps and strengths that it cannot do. */
 export type SchedulerFactory = (options: LoopOptions) => Scheduler;
 
-const SCHEDULERS = { DDIMScheduler: ddim, DDPMScheduler: ddpm } as const;
+const SCHEDULERS = {
+	DDIMScheduler: ddim,
+	DDPMScheduler: ddpm,
+	PNDMScheduler: pndm,
+	EulerDiscreteScheduler: eulerDiscrete,
+	EulerAncestralDiscreteScheduler: eulerAncestralDiscrete,
+	DPMSolverMultistepScheduler: dpmSolverMultistep,
+	LCMScheduler: lcm,
+	VPSDE: vpSde,
+} as const satisfies Readonly<Record<string, SchedulerClass>>;
 
 /** Class names, as in `_class_name`. */
 export type SchedulerName = keyof typeof SCHEDULERS;
 
+const KNOWN_FIELDS: ReadonlySet<string> = new Set(Object.values(SCHEDULERS).flatMap((scheduler) => scheduler.fields));
+
 /**
- * The scheduler of a parsed scheduler_config.json; `as` replaces the class, as `from_config` does in diffusers.
- * Throws `config` for unknown classes and for values that are not supported.
+ * The scheduler of a parsed scheduler_config.json; `as` replaces the class, as `from_config` does in diffusers. Like there, fields
+ * that only other classes read are left alone (published files are full of them), and so are notes, which begin with "_".
+ * Throws `config` for unknown classes, for fields that no class knows and for values that are not supported.
  */
-export function schedulerFactory(json: Record<string, unknown>, where: string, as?: SchedulerName): SchedulerFactory {
+export function schedulerFromConfig(json: Record<string, unknown>, where: string, as?: SchedulerName): SchedulerFactory {
 	const name = as ?? json._class_name;
 	if (typeof name !== "string" || !Object.hasOwn(SCHEDULERS, name)) {
 		throw new KintsugiError("config", {
@@ -48,13 +81,17 @@ export function schedulerFactory(json: Record<string, unknown>, where: string, a
 			fix: "use a model with one of these schedulers, or name one in its place",
 		});
 	}
-	return SCHEDULERS[name as SchedulerName](json, where);
+	const scheduler: SchedulerClass = SCHEDULERS[name as SchedulerName];
+	const ofOthers = (field: string) => KNOWN_FIELDS.has(field) && !scheduler.fields.includes(field);
+	const fields = Object.entries(json).filter(([field]) => !field.startsWith("_") && !ofOthers(field));
+	return scheduler.open(Object.fromEntries(fields), where);
 }
 
-/** Reads scheduler_config.json. */
+/** Reads scheduler_config.json. Python writes an infinite `lambda_min_clipped` as -Infinity, which JSON does not have. */
 export async function readSchedulerConfig(path: string): Promise<Record<string, unknown>> {
 	try {
-		return JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
+		const text = await readFile(path, "utf8");
+		return JSON.parse(text.replace(/(:\s*)-Infinity\b/g, "$1-1e999")) as Record<string, unknown>;
 	} catch (cause) {
 		const parts = { where: path, expected: "scheduler_config.json", found: `${cause}`, fix: "check the model's folder" };
 		throw new KintsugiError("model", parts, { cause });

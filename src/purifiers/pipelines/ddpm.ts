@@ -5,7 +5,7 @@ import { KintsugiError } from "../../errors.ts";
 import { type HashMemo, hashFiles } from "../../hub/hash.ts";
 import { openUNet2D } from "../../models/diffusers/denoiser.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
-import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFactory } from "../../schedulers/scheduler.ts";
+import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFromConfig } from "../../schedulers/scheduler.ts";
 import type { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { groups, joined, padded, rowCopy, toModel, toPixels } from "./batches.ts";
@@ -22,8 +22,7 @@ export interface DenoiseJob {
 export interface DenoiseOptions {
 	/** Timestep up to which noise is added, of the scheduler's num_train_timesteps. */
 	t?: number;
-	/** `ddpm` draws noise at every step (ancestral sampling), `ddim` is deterministic after the first draw. */
-	sampler?: "ddpm" | "ddim";
+	sampler?: Sampler;
 	/** Denoising steps, evenly spaced from `t` down. Default: all `t` of them. */
 	steps?: number | undefined;
 	onProgress?: ((done: number) => void) | undefined;
@@ -46,7 +45,19 @@ export interface DdpmPipelineOptions extends SessionOptions {
 	hashing?: { memo?: HashMemo };
 }
 
-const CLASSES: Readonly<Record<"ddpm" | "ddim", SchedulerName>> = { ddpm: "DDPMScheduler", ddim: "DDIMScheduler" };
+/** Schedulers that can start at any timestep; `vp-sde` with all steps is DiffPure's. */
+const CLASSES = {
+	ddpm: "DDPMScheduler",
+	ddim: "DDIMScheduler",
+	"vp-sde": "VPSDE",
+	euler: "EulerDiscreteScheduler",
+	"euler-ancestral": "EulerAncestralDiscreteScheduler",
+	"dpm-solver": "DPMSolverMultistepScheduler",
+} as const satisfies Readonly<Record<string, SchedulerName>>;
+
+export type Sampler = keyof typeof CLASSES;
+
+export const SAMPLERS = Object.keys(CLASSES) as [Sampler, ...Sampler[]];
 
 const exists = (path: string) =>
 	access(path).then(
@@ -81,7 +92,7 @@ export async function openDdpmPipeline(
 				fix: "choose other values",
 			});
 		}
-		return schedulerFactory(schedulerJson, schedulerPath, CLASSES[sampler])({ steps: timestepsBelow(t, steps) });
+		return schedulerFromConfig(schedulerJson, schedulerPath, CLASSES[sampler])({ steps: timestepsBelow(t, steps) });
 	};
 
 	return {
@@ -98,20 +109,21 @@ export async function openDdpmPipeline(
 				const { dims } = group[0].image;
 				const clean = group.map((job) => toModel(job.image.data));
 				const noise = group.map((job) => job.random.normals(job.image.data.length));
-				let samples = clean.map((image, i) => scheduler.addNoise(image, noise[i], timesteps[0]));
+				const loops = clean.map(() => scheduler.start());
+				let samples = clean.map((image, i) => scheduler.addNoise(image, noise[i], 0));
 				for (const [s, t] of timesteps.entries()) {
 					signal?.throwIfAborted();
-					const output = await unet.predict(joined(padded(samples, batch), dims), t);
+					const inputs = samples.map((sample) => scheduler.scaleModelInput(sample, s));
+					const output = await unet.predict(joined(padded(inputs, batch), dims), t);
 					samples = samples.map((sample, i) => {
-						const draw = scheduler.needsNoise(t) ? group[i].random.normals(sample.length) : undefined;
-						return scheduler.step(rowCopy(output, i), t, sample, draw);
+						const draw = scheduler.needsNoise(s) ? group[i].random.normals(sample.length) : undefined;
+						return loops[i](rowCopy(output, i), sample, draw);
 					});
-					const next = timesteps[s + 1];
 					samples = samples.map((sample, i) => {
 						const { mask } = group[i];
 						if (!mask) return sample;
 						// As in inpainting with a 4-channel UNet: the known part follows the forward process of the first draw.
-						return merged(sample, next === undefined ? clean[i] : scheduler.addNoise(clean[i], noise[i], next), mask.data);
+						return merged(sample, s + 1 < timesteps.length ? scheduler.addNoise(clean[i], noise[i], s + 1) : clean[i], mask.data);
 					});
 					onProgress?.((n * timesteps.length + s + 1) / total);
 				}

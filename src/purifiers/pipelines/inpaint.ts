@@ -7,7 +7,7 @@ import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
 import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
 import { openTextEncoder, type TextEncoder } from "../../models/diffusers/text-encoder.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
-import { readSchedulerConfig, type Scheduler, schedulerFactory } from "../../schedulers/scheduler.ts";
+import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFromConfig } from "../../schedulers/scheduler.ts";
 import type { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { groups, joined, padded, rowCopy, toModel, toPixels } from "./batches.ts";
@@ -29,6 +29,8 @@ export interface InpaintOptions {
 	/** Weight of the prompt against the negative prompt; 1 and below run without guidance, at half the cost. */
 	guidance?: number;
 	negativePrompt?: string;
+	/** `model`: the one that the folder's scheduler_config.json names. */
+	scheduler?: InpaintScheduler;
 	/** Noise of DDIM's steps: 0 is deterministic. */
 	eta?: number;
 	/** Called after every denoising step, with the share of the work done. */
@@ -55,6 +57,21 @@ export interface InpaintPipelineOptions extends SessionOptions {
 	hashing?: { memo?: HashMemo };
 }
 
+const CLASSES = {
+	ddim: "DDIMScheduler",
+	model: undefined,
+	ddpm: "DDPMScheduler",
+	pndm: "PNDMScheduler",
+	euler: "EulerDiscreteScheduler",
+	"euler-ancestral": "EulerAncestralDiscreteScheduler",
+	"dpm-solver": "DPMSolverMultistepScheduler",
+	lcm: "LCMScheduler",
+} as const satisfies Readonly<Record<string, SchedulerName | undefined>>;
+
+export type InpaintScheduler = keyof typeof CLASSES;
+
+export const INPAINT_SCHEDULERS = Object.keys(CLASSES) as [InpaintScheduler, ...InpaintScheduler[]];
+
 /** Opens a diffusers folder of an inpainting pipeline. Throws `config` or `model` for what is missing or not supported. */
 export async function openInpaintPipeline(
 	folder: string,
@@ -66,7 +83,10 @@ export async function openInpaintPipeline(
 		text_encoder: ["CLIPTextModel"],
 	});
 	const schedulerPath = join(folder, "scheduler", "scheduler_config.json");
-	const scheduler = schedulerFactory(await readSchedulerConfig(schedulerPath), schedulerPath, "DDIMScheduler");
+	// As in diffusers' pipelines: PNDM's warm-up needs full strength.
+	const schedulerJson = { ...(await readSchedulerConfig(schedulerPath)), skip_prk_steps: true };
+	// A folder whose scheduler cannot be read is refused at once.
+	schedulerFromConfig(schedulerJson, schedulerPath, CLASSES.ddim);
 	const unet = await openUNet2DCondition(join(folder, "unet"), session);
 	const autoencoder = await openAutoencoder(join(folder, "vae"), session);
 	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), session);
@@ -74,31 +94,18 @@ export async function openInpaintPipeline(
 	requireChannels(join(folder, "text_encoder"), text.channels, unet.contextChannels);
 	const hash = await hashFiles([...unet.files, ...autoencoder.files, ...text.files, schedulerPath], { base: folder, ...hashing });
 
-	const loop = ({ steps = 20, strength = 1, eta = 0 }: InpaintOptions): Scheduler & { start: number } => {
-		const count = Math.floor(steps * Math.min(strength, 1));
-		if (!(count >= 1 && strength <= 1)) {
-			throw new KintsugiError("value", {
-				where: "strength",
-				expected: `from ${1 / steps} (one of ${steps} steps) to 1`,
-				found: `${strength}`,
-				fix: "choose another strength or more steps",
-			});
-		}
-		return { ...scheduler({ steps, eta }), start: steps - count };
-	};
+	const loop = ({ steps = 20, strength = 1, eta = 0, scheduler = "ddim" }: InpaintOptions): Scheduler =>
+		schedulerFromConfig(schedulerJson, schedulerPath, CLASSES[scheduler])({ steps, strength, eta });
 
 	return {
 		hash,
 		batch,
 		autoencoder,
-		steps: (options) => {
-			const { timesteps, start } = loop(options);
-			return timesteps.length - start;
-		},
+		steps: (options) => loop(options).timesteps.length,
 		async inpaint(jobs, options = {}) {
 			const { guidance = 7.5, negativePrompt = "", strength = 1, onProgress, signal } = options;
-			const { start, ...sampler } = loop(options);
-			const timesteps = sampler.timesteps.slice(start);
+			const sampler = loop(options);
+			const { timesteps } = sampler;
 			const batches = groups(jobs, batch);
 			const total = batches.length * timesteps.length;
 			const painted: Tensor[] = [];
@@ -110,14 +117,15 @@ export async function openInpaintPipeline(
 				// A repeated job must not draw from its stream again.
 				const noises = group.map((job) => job.random.normals(inputs.size));
 				let latents = padded(noises, batch).map((noise, i) =>
-					inputs.image ? sampler.addNoise(inputs.image[i], noise, timesteps[0]) : noise,
+					inputs.image ? sampler.addNoise(inputs.image[i], noise, 0) : noise.map((v) => v * sampler.initNoiseSigma),
 				);
+				const loops = latents.map(() => sampler.start());
 				for (const [s, t] of timesteps.entries()) {
 					signal?.throwIfAborted();
-					const rows = latents.map((latent, i) => concatenated(latent, inputs.mask[i], inputs.masked[i]));
+					const rows = latents.map((latent, i) => concatenated(sampler.scaleModelInput(latent, s), inputs.mask[i], inputs.masked[i]));
 					const sample = joined(guided ? [...rows, ...rows] : rows, [unet.inChannels, inputs.height, inputs.width]);
 					const output = await unet.predict(sample, t, states);
-					const draws = sampler.needsNoise(t)
+					const draws = sampler.needsNoise(s)
 						? padded(
 								group.map((job) => job.random.normals(inputs.size)),
 								batch,
@@ -125,7 +133,7 @@ export async function openInpaintPipeline(
 						: [];
 					latents = latents.map((latent, i) => {
 						const prediction = guided ? guide(output, i, batch, guidance) : rowCopy(output, i);
-						return sampler.step(prediction, t, latent, draws[i]);
+						return loops[i](prediction, latent, draws[i]);
 					});
 					onProgress?.((n * timesteps.length + s + 1) / total);
 				}
