@@ -1,46 +1,9 @@
 /** @file Strength of the attacks on the two classifiers that need no download: `npx tsx bench/attacks.ts scenes|coco [images] [name]`. */
-import { join } from "node:path";
 import { type AttackResult, runAttack } from "../src/attacks/attack.ts";
 import { type AttackSpecInput, attackSchema, createAttack, describeAttack } from "../src/attacks/schema.ts";
-import { openCoco } from "../src/datasets/coco.ts";
-import { COCO_CATEGORIES } from "../src/datasets/coco-categories.ts";
-import { multiHot } from "../src/datasets/targets.ts";
-import { type CanvasOptions, toCanvas } from "../src/image/canvas.ts";
-import { decodeImage } from "../src/image/decode.ts";
 import { attackSuccessRate } from "../src/metrics/attack-success.ts";
-import type { Classifier } from "../src/models/classifier.ts";
-import { openClip } from "../src/models/clip.ts";
-import { openOnnxClassifier } from "../src/models/onnx-classifier.ts";
 import { row, stack, type Tensor, tensor } from "../src/tensor/tensor.ts";
-
-const root = join(import.meta.dirname, "..");
-
-interface Task {
-	classifier: Classifier;
-	data: { images: string; annotations: string };
-	canvas: CanvasOptions;
-}
-
-async function scenes(): Promise<Task> {
-	const canvas = { height: 64, width: 64 };
-	const data = { images: join(root, "data/scenes/val"), annotations: join(root, "data/scenes/annotations/instances_val.json") };
-	return { classifier: await openClip({ folder: join(root, "models/mini-clip"), canvas }), data, canvas };
-}
-
-async function coco(): Promise<Task> {
-	const shared = join(root, "../shared");
-	const canvas = { height: 416, width: 416 };
-	const classifier = await openOnnxClassifier({
-		model: join(shared, "models/yolox_nano.onnx"),
-		labels: COCO_CATEGORIES.map((c) => c.name),
-		scores: { kind: "max-over-rows", output: "output", objectness: 4, classes: [5, 85] },
-		preprocessing: { channels: "bgr", scale: 255 },
-		canvas,
-		threshold: 0.35,
-	});
-	const data = { images: join(shared, "coco/train2017"), annotations: join(shared, "coco/annotations/instances_train2017.json") };
-	return { classifier, data, canvas: { ...canvas, policy: "letterbox", align: "start", filter: "bilinear" } };
-}
+import { openTask, type Task } from "./tasks.ts";
 
 /** Precision of the top label, and precision and recall of the labels above their thresholds. */
 function quality(logits: Tensor, truth: Tensor, thresholds: Float32Array): string {
@@ -117,15 +80,11 @@ const attacks: AttackSpecInput[] = [
 ];
 
 const [which = "scenes", limit = "200", only = ""] = process.argv.slice(2);
-const task = await (which === "coco" ? coco() : scenes());
-const dataset = await openCoco(task.data);
-const samples = dataset.samples.slice(0, Number(limit));
-const images = await Promise.all(samples.map(async (s) => toCanvas(await decodeImage(s.path), task.canvas).canvas));
-const truth = samples.map((s) => tensor(multiHot(s, task.classifier.labels), [task.classifier.labels.length]));
-const ids = samples.map((s) => s.id);
-const { thresholds } = task.classifier;
-console.log(`${task.classifier.name}, ${samples.length} images of ${dataset.name}`);
-console.log(`clean: ${quality(await task.classifier.predict(stack(images)), stack(truth), thresholds)}`);
+const task = await openTask(which, Number(limit));
+const { images, truth, ids, classifier } = task;
+const { thresholds } = classifier;
+console.log(`${classifier.name}, ${ids.length} images of ${task.dataset}`);
+console.log(`clean: ${quality(await classifier.predict(stack(images)), stack(truth), thresholds)}`);
 for (const spec of attacks.filter(({ name }) => name.startsWith(only))) {
 	const start = performance.now();
 	const { outcomes, logits, clean } = await attackAll(spec, task, images, truth, ids);
@@ -138,4 +97,4 @@ for (const spec of attacks.filter(({ name }) => name.startsWith(only))) {
 			`zero gradients ${zero}, ${((performance.now() - start) / 1000).toFixed(1)} s`,
 	);
 }
-await task.classifier.close();
+await classifier.close();
