@@ -100,7 +100,7 @@ torchattack({**cw, **least, "c": 5, "kappa": 1}, lambda m: torchattacks.CW(m, c=
 torchattack(deepfool, lambda m: torchattacks.DeepFool(m))
 
 CW = foolbox.attacks.L2CarliniWagnerAttack
-foolbox_run({**cw, "steps": 20, "c": 0.1}, CW(steps=20, initial_const=0.1))
+foolbox_run({**cw, "steps": 20, "c": 1}, CW(steps=20, initial_const=1))
 foolbox_run({**cw, "steps": 20, "c": 0.1, "kappa": 2}, CW(steps=20, initial_const=0.1, confidence=2))
 foolbox_run({**cw, **least, "steps": 20, "c": 0.1}, CW(steps=20, initial_const=0.1), True)
 foolbox_run({**cw, "steps": 1000}, CW(steps=1000), statistics=True)
