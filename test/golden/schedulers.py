@@ -1,4 +1,5 @@
-"""Full denoising loops of diffusers' schedulers, step by step, with a stand-in model and given noise -> schedulers.json.
+"""Full denoising loops of diffusers' schedulers, step by step, with a stand-in model and given noise -> schedulers.json,
+and StableDiffusionInpaintPipeline with some of them -> inpaint_schedulers.safetensors.
 
     OMP_NUM_THREADS=1 python test/golden/schedulers.py
 
@@ -13,6 +14,7 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 OUT = Path(__file__).parent / "schedulers.json"
 SIZE, DRAWS = 4, 32
@@ -176,9 +178,41 @@ def vp_sde(steps, config):
     return {"scheduler": "VPSDE", "config": config, "steps": steps, "timesteps": [k + 1 for k in steps], "noised": numbers(noised), "trace": trace}
 
 
+def inpaint():
+    """The tiny pipeline of make_diffusers.py with other schedulers; `draws` holds the first noise and that of every step."""
+    folder = Path(__file__).parent / "diffusers" / "inpaint"
+    given = load_file(folder / "golden.safetensors")
+    image, mask = given["image"][:1], given["mask"][:1]
+    draws = random(8, 4, 8, 8, seed=22)
+    pipe = diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    config = pipe.scheduler.config
+    golden = {"draws": draws}
+    with torch.no_grad():
+        for name in ("DDPM", "PNDM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep", "LCM"):
+            # LCM's own pipelines give the strength to set_timesteps, which this one does not.
+            for strength in (1.0,) if name == "LCM" else (1.0, 0.5):
+                cls = getattr(diffusers, f"{name}Scheduler")
+                pipe.scheduler = cls.from_config(config, **({"skip_prk_steps": True} if name == "PNDM" else {}))
+                latents = draws[:1]
+                if strength < 1:
+                    # The pipeline multiplies given latents by init_noise_sigma; below full strength they are the noised image.
+                    pipe.scheduler.set_timesteps(6)
+                    start = pipe.get_timesteps(6, strength, "cpu")[0][:1]
+                    encoded = pipe.vae.encode(image * 2 - 1).latents * pipe.vae.config.scaling_factor
+                    latents = pipe.scheduler.add_noise(encoded, latents, start) / pipe.scheduler.init_noise_sigma
+                queue = iter(draws[1:].split(1))
+                sys.modules[cls.__module__].randn_tensor = lambda *_, queue=queue, **__: next(queue)
+                arguments = dict(prompt="a photo of a dog", image=image, mask_image=mask, height=16, width=16, num_inference_steps=6)
+                arguments |= dict(strength=strength, guidance_scale=3.0, latents=latents, output_type="pt")
+                golden[f"{cls.__name__}_{strength}"] = pipe(**arguments).images
+    save_file(golden, OUT.parent / "inpaint_schedulers.safetensors")
+
+
 def main():
     cases = [loop(*case) for case in CASES] + [vp_sde(*case) for case in VP_SDE]
     text = ",\n".join(json.dumps(c) for c in cases)
+    inpaint()
     OUT.write_text(f'{{"start": {numbers(START)}, "noise": {[numbers(n) for n in NOISE]}, "cases": [\n{text}\n]}}\n')
 
 

@@ -47,6 +47,26 @@ describe.each([
 	});
 });
 
+test.each([
+	["ddpm", "DDPMScheduler", 1],
+	["ddpm", "DDPMScheduler", 0.5],
+	["pndm", "PNDMScheduler", 1],
+	["pndm", "PNDMScheduler", 0.5],
+	["euler", "EulerDiscreteScheduler", 1],
+	["euler", "EulerDiscreteScheduler", 0.5],
+	["euler-ancestral", "EulerAncestralDiscreteScheduler", 1],
+	["euler-ancestral", "EulerAncestralDiscreteScheduler", 0.5],
+	["dpm-solver", "DPMSolverMultistepScheduler", 1],
+	["dpm-solver", "DPMSolverMultistepScheduler", 0.5],
+	["lcm", "LCMScheduler", 1],
+] as const)("%s (%s) at strength %d paints what diffusers paints with it", async (scheduler, name, strength) => {
+	const expected = (await readTensors(golden("inpaint_schedulers.safetensors"))) as Record<string, Tensor>;
+	const draws = Array.from({ length: expected.draws.dims[0] }, (_, i) => row(expected.draws, i).data);
+	const noise: Random = { ...random(0), normals: () => draws.shift() ?? new Float32Array() };
+	const [painted] = await pipeline.inpaint([job(0, "a photo of a dog", noise)], { scheduler, steps: 6, strength, guidance: 3 });
+	expect(difference(painted, row(expected[`${name}_${strength.toFixed(1)}`], 0))).toBeLessThan(2 / 255);
+});
+
 test("a job's result does not depend, in a single bit, on the company it is in", async () => {
 	const options = { steps: 3 };
 	const make = (key: string, i = 0) => job(i, key, random(1, key));
