@@ -78,6 +78,8 @@ describe("build", () => {
 			source.samples.map(({ id, license, annotations }) => ({ id, license, annotations })),
 		);
 		expect(copy.categories).toEqual(source.categories);
+		expect(copy.samples[1].annotations).toHaveLength(3);
+		expect(readFileSync(at("set", "annotations", "pgd_l2.json"), "utf8")).not.toContain('"segmentation":[]');
 		expect(annotationMask((copy.samples[0].annotations ?? [])[1], 16, 16).filter((v) => v)).toHaveLength(8);
 		for (const { path } of copy.samples) expect(existsSync(path)).toBe(true);
 	});

@@ -25,26 +25,16 @@ export async function tinyCoco(folder: string, count: number): Promise<{ coco: s
 			license: LICENSES[n % 3].id,
 			flickr_url: `http://flickr/${id}`,
 		})),
-		annotations: ids.flatMap((image_id, n) => [
-			{
-				id: 2 * n + 1,
-				image_id,
-				category_id: 10 + (n % 10),
-				bbox: [2, 3, 8, 6],
-				area: 48,
-				iscrowd: 0,
-				segmentation: [[2, 3, 10, 3, 10, 9, 2, 9]],
-			},
-			{
-				id: 2 * n + 2,
-				image_id,
-				category_id: 19,
-				bbox: [0, 0, 4, 4],
-				area: 16,
-				iscrowd: 1,
-				segmentation: { size: [16, 16], counts: [0, 4, 12, 4, 236] },
-			},
-		]),
+		annotations: ids.flatMap((image_id, n) => {
+			const of = { image_id, area: 48, iscrowd: 0 };
+			const square = [[2, 3, 10, 3, 10, 9, 2, 9]];
+			const crowd = { size: [16, 16], counts: [0, 4, 12, 4, 236] };
+			return [
+				{ ...of, id: 3 * n + 1, category_id: 10 + (n % 10), bbox: [2, 3, 8, 6], segmentation: square },
+				{ ...of, id: 3 * n + 2, category_id: 19, bbox: [0, 0, 4, 4], area: 8, iscrowd: 1, segmentation: crowd },
+				...(n === 1 ? [{ ...of, id: 3 * n + 3, category_id: 12, bbox: [2, 3, 8, 6], segmentation: [] }] : []),
+			];
+		}),
 		categories: LABELS.map((name, k) => ({ id: 10 + k, name, supercategory: "number" })),
 	};
 	writeFileSync(coco, JSON.stringify(file));
