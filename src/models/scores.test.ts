@@ -36,6 +36,24 @@ describe("scores adapters", () => {
 		expect([...odds.data].map(sigmoid).every((v, i) => Math.abs(v - p.data[i]) < 1e-6)).toBe(true);
 	});
 
+	it("make scores of a detector's rows first, where it gives logits", async () => {
+		const x = tensor(random(2, "rows").normals(2 * 5 * 4), [2, 5, 4]);
+		const rows = (n: number) => Array.from({ length: 5 }, (_, r) => [...x.data.slice((n * 5 + r) * 4, (n * 5 + r + 1) * 4)]);
+		const softmax = (row: number[]) => row.map((v) => Math.exp(v) / row.reduce((sum, w) => sum + Math.exp(w), 0));
+		for (const [activation, of] of [
+			["softmax", softmax],
+			["sigmoid", (row: number[]) => row.map(sigmoid)],
+		] as const) {
+			const found = await logits(x, { kind: "max-over-rows", output: "out", activation, classes: [0, 3] });
+			const expected = [0, 1].flatMap((n) => [0, 1, 2].map((k) => Math.max(...rows(n).map((row) => of(row)[k]))));
+			expectClose(
+				found,
+				expected.map((p) => Math.log(p / (1 - p))),
+				[2, 3],
+			);
+		}
+	});
+
 	it("take the best row of a detector", async () => {
 		const x = tensor(random(1, "rows").uniforms(2 * 6 * 8), [2, 6, 8]);
 		const at = (n: number, r: number, c: number) => x.data[(n * 6 + r) * 8 + c];

@@ -18,6 +18,7 @@ export const scoresSchema = z.discriminatedUnion("kind", [
 	z.strictObject({
 		kind: z.literal("max-over-rows"),
 		output,
+		activation: z.enum(["softmax", "sigmoid"]).exactOptional().describe("what makes scores of a row's columns; default: they are scores"),
 		objectness: z.int().nonnegative().optional().describe("column that multiplies every class score"),
 		classes: range,
 	}),
@@ -27,7 +28,7 @@ export const scoresSchema = z.discriminatedUnion("kind", [
  * - `logits`: `[N, K]` as they are.
  * - `probabilities`: `[N, K]` in [0, 1].
  * - `max-over-rows`: `[N, rows, columns]` of a detector; the probability of a label is the largest objectness x class score
- *   of all rows (YOLOX: objectness 4, classes [5, 85]).
+ *   of all rows (YOLOX: objectness 4, classes [5, 85]; DETR and YOLOS: activation softmax, whose last column is "no object").
  */
 export type Scores = z.output<typeof scoresSchema>;
 export type ScoresInput = z.input<typeof scoresSchema>;
@@ -47,6 +48,11 @@ function columns(g: GraphBuilder, value: string, from: number, to: number): stri
 	return g.op("Slice", [value, g.ints([from]), g.ints([to]), g.ints([2])]);
 }
 
+function activated(g: GraphBuilder, value: string, activation: "softmax" | "sigmoid" | undefined): string {
+	if (activation === undefined) return value;
+	return activation === "softmax" ? g.op("Softmax", [value], { axis: 2 }) : g.op("Sigmoid", [value]);
+}
+
 function addScores(g: GraphBuilder, scores: Scores): string {
 	switch (scores.kind) {
 		case "logits":
@@ -55,7 +61,8 @@ function addScores(g: GraphBuilder, scores: Scores): string {
 			if (scores.from === "sigmoid") return logit(g, scores.output);
 			return g.op("Log", [g.op("Clip", [scores.output, g.scalar(MARGIN), g.scalar(1)])]);
 		case "max-over-rows": {
-			const { output: rows, objectness, classes } = scores;
+			const { output, activation, objectness, classes } = scores;
+			const rows = activated(g, output, activation);
 			const classScores = columns(g, rows, ...classes);
 			const joint = objectness === undefined ? classScores : g.op("Mul", [classScores, columns(g, rows, objectness, objectness + 1)]);
 			return logit(g, g.op("ReduceMax", [joint, g.ints([1])], { keepdims: 0 }));
