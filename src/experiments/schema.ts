@@ -15,7 +15,9 @@ const name = z.string().regex(/^[\w.+/-]+$/, "expected letters, digits and the s
 const modelName = z
 	.string()
 	.min(1)
-	.describe("name of a bundled model, or path of a model folder or .onnx file, relative to the experiment file");
+	.describe(
+		"name of a bundled or pulled model, ORG/NAME of a pulled one, or path of a model folder or .onnx file, relative to the experiment file",
+	);
 const labelList = z
 	.union([z.literal("coco"), z.array(z.string()).min(2)])
 	.describe("labels in the order of the network's outputs; coco: COCO's 80 categories by id");
@@ -77,6 +79,11 @@ const purifierFields = {
 	regions: regionsSchema.partial().optional().describe("region options that differ from the experiment's for this purifier"),
 };
 
+const transferFields = {
+	as: name.optional().describe("name in the matrix; default: the name of the model's file or folder"),
+	optional: z.boolean().default(false).describe("left out, with a warning, where the model is missing"),
+};
+
 /** Checks the members of `fields` and hands the rest to `inner`; `given` is what was written, without defaults. */
 function beside<F extends z.ZodRawShape, S extends z.ZodType>(fields: F, inner: S) {
 	const own = z.object(fields);
@@ -103,6 +110,7 @@ const shape = {
 	regions: regionsSchema.prefault({}),
 	attacks: z.array(beside(attackFields, attackSweepSchema)).default([]),
 	purifiers: z.array(beside(purifierFields, purifierSchema)).default([]),
+	transfer: z.array(beside(transferFields, classifierSchema)).default([]),
 	evaluation: z
 		.strictObject({
 			repetitions: count.default(1).describe("how often each purifier is repeated on the same image"),
@@ -124,10 +132,15 @@ const withOwn = (fields: z.ZodRawShape, inner: z.ZodType) => ({ items: { allOf: 
 
 /** Keys that are valid in an experiment file, as JSON Schema. */
 export function experimentKeys(): object {
-	const { attacks: _attacks, purifiers: _purifiers, ...plain } = shape;
+	const { attacks: _attacks, purifiers: _purifiers, transfer: _transfer, ...plain } = shape;
 	const { properties } = json(z.strictObject(plain));
 	return {
-		properties: { ...properties, attacks: withOwn(attackFields, attackSweepSchema), purifiers: withOwn(purifierFields, purifierSchema) },
+		properties: {
+			...properties,
+			attacks: withOwn(attackFields, attackSweepSchema),
+			purifiers: withOwn(purifierFields, purifierSchema),
+			transfer: withOwn(transferFields, classifierSchema),
+		},
 	};
 }
 

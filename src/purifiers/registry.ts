@@ -17,7 +17,8 @@ import type { Purifier } from "./purifier.ts";
 import { segmentationGuided, segmentationGuidedSchema } from "./segmentation-guided.ts";
 import { vae, vaeSchema } from "./vae.ts";
 
-const model = (name: string) => z.string().min(1).default(name).describe("diffusers folder, or the name of a known model");
+const model = (name: string) =>
+	z.string().min(1).default(name).describe("diffusers folder, name of a bundled or pulled model, or ORG/NAME of a pulled one");
 // One image at a time costs a CPU about as much as four (bench/inpaint.ts), and a batch that is not full costs as much as a full one.
 const batch = z.int().positive().default(1).describe("images computed together, for devices that gain from it; does not change the result");
 
