@@ -6,7 +6,7 @@ import { noiseScheduleFields } from "./noise-schedule.ts";
 import { originalSample, predictedNoise, type Scales, thresholdFields } from "./sample.ts";
 import type { LoopOptions } from "./scheduler.ts";
 import { listedTimesteps, ramp, sigmaAt, sigmaFields, spacedSigmas, timestepOf, trainedSigmas } from "./sigmas.ts";
-import { requireSteps, roundHalfEven, skipped } from "./timesteps.ts";
+import { requireSteps, roundHalfEven, skipped, trailing } from "./timesteps.ts";
 
 const off = z.literal(false).default(false);
 
@@ -127,6 +127,6 @@ function evenTimesteps(config: DpmConfig, trained: readonly number[], steps: num
 	const falling = Array.from({ length: steps }, (_, i) => steps - i);
 	if (config.timestep_spacing === "linspace") return falling.map((i) => roundHalfEven((i * (count - 1)) / steps));
 	if (config.timestep_spacing === "leading") return falling.map((i) => i * Math.floor(count / (steps + 1)) + config.steps_offset);
-	const stride = config.num_train_timesteps / steps;
-	return Array.from({ length: Math.ceil((count * steps) / config.num_train_timesteps) }, (_, i) => roundHalfEven(count - i * stride) - 1);
+	const trainedSteps = config.num_train_timesteps;
+	return trailing(count, trainedSteps / steps, Math.ceil((count * steps) / trainedSteps));
 }

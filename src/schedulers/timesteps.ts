@@ -34,7 +34,13 @@ export function inferenceTimesteps(
 		return indices.map((i) => round(i * width)).reverse();
 	}
 	if (spacing === "leading") return indices.map((i) => i * Math.floor(trained / steps) + offset).reverse();
-	return indices.map((i) => roundHalfEven(trained - (i * trained) / steps) - 1);
+	return trailing(trained, trained / steps, steps);
+}
+
+/** `n` timesteps down from `from - 1`. numpy.arange counts in a stride that has been rounded beside `from`, which decides the halves. */
+export function trailing(from: number, stride: number, n: number): number[] {
+	const delta = from - stride - from;
+	return Array.from({ length: n }, (_, i) => roundHalfEven(from + i * delta) - 1);
 }
 
 /** The list, if it falls from at most `trained - 1` to at least 0; otherwise throws `value`. */

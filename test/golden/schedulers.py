@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 OUT = Path(__file__).parent / "schedulers.json"
-SIZE, DRAWS = 4, 32
+SIZE, DRAWS = 4, 104
 
 STABLE = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
 ZERO_SNR = dict(**STABLE, rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing="trailing")
@@ -28,6 +28,7 @@ CASES = [
     ("DDIM", dict(**STABLE, clip_sample=False, set_alpha_to_one=False, steps_offset=1), 12, dict(strength=0.6)),
     ("DDIM", dict(thresholding=True, sample_max_value=1.5, dynamic_thresholding_ratio=0.8), 6, dict(eta=0.7)),
     ("DDIM", dict(**ZERO_SNR, clip_sample=False), 5, {}),
+    ("DDIM", dict(**STABLE, clip_sample=False, timestep_spacing="trailing"), 48, {}),
     ("DDPM", dict(thresholding=True, dynamic_thresholding_ratio=0.7, sample_max_value=1.2, prediction_type="sample"), 6, {}),
     ("DDPM", dict(**ZERO_SNR, clip_sample=False), 8, dict(strength=0.5)),
     ("PNDM", dict(**STABLE, skip_prk_steps=True, steps_offset=1), 10, {}),
@@ -38,6 +39,7 @@ CASES = [
     ("PNDM", dict(skip_prk_steps=True, timestep_spacing="linspace"), 1, {}),
     ("PNDM", dict(**STABLE), 7, {}),
     ("PNDM", dict(prediction_type="v_prediction", set_alpha_to_one=True), 4, {}),
+    ("PNDM", dict(**STABLE, skip_prk_steps=True, steps_offset=1), 50, {}),
     ("PNDM", dict(**TINY, skip_prk_steps=True), 3, {}),
     ("EulerDiscrete", {}, 8, {}),
     ("EulerDiscrete", dict(**STABLE, timestep_spacing="leading", steps_offset=1), 8, {}),
@@ -55,11 +57,14 @@ CASES = [
     ("EulerDiscrete", dict(beta_schedule="squaredcos_cap_v2", final_sigmas_type="sigma_min"), 5, {}),
     ("EulerDiscrete", dict(**STABLE), 6, dict(s_churn=2.0, s_tmin=0.1, s_tmax=10.0, s_noise=1.01)),
     ("EulerDiscrete", dict(**STABLE), [981, 700, 420, 111, 3], {}),
+    ("EulerDiscrete", dict(**STABLE, timestep_spacing="leading", steps_offset=1), 30, {}),
+    ("EulerDiscrete", dict(**STABLE, rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="sample"), 5, {}),
     ("EulerDiscrete", dict(**TINY), 3, {}),
     ("EulerAncestralDiscrete", {}, 8, {}),
     ("EulerAncestralDiscrete", dict(**STABLE, timestep_spacing="leading", steps_offset=1), 8, dict(strength=0.5)),
     ("EulerAncestralDiscrete", dict(**STABLE, timestep_spacing="trailing", prediction_type="v_prediction"), 7, {}),
     ("EulerAncestralDiscrete", dict(**ZERO_SNR), 6, {}),
+    ("EulerAncestralDiscrete", dict(**STABLE), 30, {}),
     ("DPMSolverMultistep", {}, 8, {}),
     ("DPMSolverMultistep", dict(**STABLE), 16, {}),
     ("DPMSolverMultistep", dict(**STABLE, timestep_spacing="leading", steps_offset=1), 8, dict(strength=0.6)),
@@ -90,6 +95,9 @@ CASES = [
     ("DPMSolverMultistep", dict(**STABLE, algorithm_type="sde-dpmsolver", final_sigmas_type="sigma_min"), 8, {}),
     ("DPMSolverMultistep", dict(**STABLE, algorithm_type="sde-dpmsolver", final_sigmas_type="sigma_min", solver_type="heun"), 8, {}),
     ("DPMSolverMultistep", dict(**STABLE), [981, 700, 420, 111, 3], {}),
+    ("DPMSolverMultistep", dict(**STABLE, use_karras_sigmas=True), 25, {}),
+    ("DPMSolverMultistep", dict(**STABLE, algorithm_type="sde-dpmsolver++", timestep_spacing="leading", steps_offset=1), 25, {}),
+    ("DPMSolverMultistep", dict(**STABLE, timestep_spacing="trailing", prediction_type="sample"), 48, dict(strength=0.7)),
     ("DPMSolverMultistep", dict(**TINY), 3, {}),
     ("LCM", {}, 4, {}),
     ("LCM", {}, 1, {}),
@@ -102,7 +110,7 @@ CASES = [
 ]
 
 # timesteps (falling, those of the forward process: DiffPure's t* is the first plus 1), config
-VP_SDE = [(list(range(29, -1, -1)), {}), ([99, 74, 49, 24], {}), ([149, 100, 40], dict(beta_end=0.015, num_train_timesteps=500))]
+VP_SDE = [(list(range(99, -1, -1)), {}), ([99, 74, 49, 24], {}), ([149, 100, 40], dict(beta_end=0.015, num_train_timesteps=500))]
 
 
 def random(*dims, seed):
