@@ -12,7 +12,9 @@ export async function readTensors(path: string): Promise<Record<string, Tensor<D
 	const tensors: Record<string, Tensor<DType>> = {};
 	for (const [name, { type, dims, bytes }] of await readSafetensors(path)) {
 		const { buffer } = readBytes(bytes).slice();
-		tensors[name] = type === "int64" ? tensor(new BigInt64Array(buffer), dims, "int64") : tensor(new Float32Array(buffer), dims);
+		if (type === "int64") tensors[name] = tensor(new BigInt64Array(buffer), dims, "int64");
+		else if (type === "int32") tensors[name] = tensor(new Int32Array(buffer), dims, "int32");
+		else tensors[name] = tensor(new Float32Array(buffer), dims);
 	}
 	return tensors;
 }
