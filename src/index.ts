@@ -36,5 +36,14 @@ export { openPurifier, PURIFIERS, type PurifierSpec } from "./purifiers/registry
 export type { Region } from "./regions/region.ts";
 export { findRegions, regionsSchema } from "./regions/regions.ts";
 export { openSession, readModelFile, shapeRuntime, writeModelFile } from "./runtime/index.ts";
+export {
+	type LoopOptions,
+	readSchedulerConfig,
+	type Scheduler,
+	type SchedulerFactory,
+	type SchedulerName,
+	type Step,
+	schedulerFromConfig,
+} from "./schedulers/scheduler.ts";
 export { type Random, random } from "./tensor/random.ts";
 export { row, stack, type Tensor, tensor } from "./tensor/tensor.ts";

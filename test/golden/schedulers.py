@@ -74,7 +74,7 @@ CASES = [
     ("DPMSolverMultistep", dict(**STABLE, solver_order=1), 6, {}),
     ("DPMSolverMultistep", dict(**STABLE, solver_order=3), 9, {}),
     ("DPMSolverMultistep", dict(**STABLE, solver_order=3, lower_order_final=False, final_sigmas_type="sigma_min"), 9, {}),
-    ("DPMSolverMultistep", dict(**STABLE, solver_order=3, use_karras_sigmas=True), 16, {}),
+    ("DPMSolverMultistep", dict(**STABLE, solver_order=3, use_karras_sigmas=True), 15, {}),
     ("DPMSolverMultistep", dict(**STABLE, solver_type="heun", euler_at_final=True), 8, {}),
     ("DPMSolverMultistep", dict(prediction_type="sample", solver_type="heun"), 8, {}),
     ("DPMSolverMultistep", dict(**STABLE, use_karras_sigmas=True), 10, {}),
