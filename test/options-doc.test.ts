@@ -10,6 +10,9 @@ function listed(key: string): string {
 	return `For each:\n\n${optionsTable(own)}\n\n${optionsTable(variants)}`;
 }
 
+const TRANSFER =
+	"A list of other classifiers, for `kintsugi transfer`: each of them is attacked and measured, as `classifier` is. The options are those of `classifier`, and:";
+
 const section = (title: string, text: string) => `## ${title}\n\n${text}`;
 
 it("docs/options.md says what the schema says; after a change: npx vitest run test/options-doc.test.ts -u", async () => {
@@ -24,6 +27,7 @@ it("docs/options.md says what the schema says; after a change: npx vitest run te
 		section("`regions`", optionsTable(properties.regions, "regions.")),
 		section("`attacks`", `A list. Options that are not given come from \`preset\` (\`paper\` if it is not given).\n\n${listed("attacks")}`),
 		section("`purifiers`", `A list. "No defence" is always measured.\n\n${listed("purifiers")}`),
+		section("`transfer`", `${TRANSFER}\n\n${optionsTable(properties.transfer.items?.allOf?.[0] ?? {})}`),
 		section("`evaluation`", optionsTable(properties.evaluation, "evaluation.")),
 	].join("\n\n");
 	expect(text).toContain("`data.canvas.policy`");

@@ -8,14 +8,16 @@ import { type RegionsOptions, regionsSchema } from "../regions/regions.ts";
 import { explain, type KeySchema, nearest, pathText } from "./complaint.ts";
 import type { NamedAttack } from "./plan.ts";
 import { CLEAN, NO_PURIFIER } from "./records.ts";
-import { type ExperimentFile, epsilonText, experimentKeys, experimentSchema, familyName } from "./schema.ts";
+import { type ClassifierFile, type ExperimentFile, epsilonText, experimentKeys, experimentSchema, familyName } from "./schema.ts";
 
 /** An experiment with every default filled in and every name settled. */
-export interface Experiment extends Omit<ExperimentFile, "attacks" | "purifiers"> {
+export interface Experiment extends Omit<ExperimentFile, "attacks" | "purifiers" | "transfer"> {
 	/** Folder that relative paths start from. */
 	base: string;
 	attacks: NamedAttack[];
 	purifiers: { name: string; spec: PurifierSpec; purify: string[]; regions: RegionsOptions }[];
+	/** Other classifiers, attacked and measured by `kintsugi transfer`. */
+	transfer: { name: string; file: ClassifierFile; optional: boolean }[];
 }
 
 type Place = (path: readonly PropertyKey[]) => string;
@@ -104,6 +106,11 @@ function settle(file: ExperimentFile, base: string, place: Place): Experiment {
 		return [{ name: own.as ?? rest.name, spec: rest, purify: own.purify ?? images, regions, at: ["purifiers", i] }];
 	});
 	assertUnique(purifiers, place);
+	const transfer = [
+		{ own: { as: undefined, optional: false }, rest: file.classifier, at: ["classifier"] },
+		...file.transfer.map((entry, i) => ({ ...entry, at: ["transfer", i] })),
+	].map(({ own, rest, at }) => ({ name: own.as ?? modelName(rest), file: rest, optional: own.optional, at }));
+	assertUnique(transfer, place);
 	const { height, width, size } = file.data.canvas;
 	if ((size === undefined) === (height === undefined || width === undefined)) {
 		throw new KintsugiError("config", {
@@ -118,8 +125,12 @@ function settle(file: ExperimentFile, base: string, place: Place): Experiment {
 		base,
 		attacks: attacks.map(({ at: _, ...attack }) => attack),
 		purifiers: purifiers.map(({ at: _, ...purifier }) => purifier),
+		transfer: transfer.slice(1).map(({ at: _, ...other }) => other),
 	};
 }
+
+/** What a classifier is called where nobody named it. */
+export const modelName = ({ model }: ClassifierFile): string => basename(model, ".onnx");
 
 function assertUnique(items: readonly { name: string; at: readonly PropertyKey[] }[], place: Place): void {
 	for (const [i, { name, at }] of items.entries()) {

@@ -29,10 +29,10 @@ export interface RunResult {
 }
 
 /** What the attacks said in all chunks, by name. */
-type AttackNotes = Map<string, { warnings: Set<string>; outcomes: AttackOutcome[] }>;
+export type AttackNotes = Map<string, { warnings: Set<string>; outcomes: AttackOutcome[] }>;
 
 /** Counts of images are made anew over all chunks. */
-const attackWarnings = ({ warnings, outcomes }: { warnings: ReadonlySet<string>; outcomes: readonly AttackOutcome[] }): string[] => [
+export const attackWarnings = ({ warnings, outcomes }: { warnings: ReadonlySet<string>; outcomes: readonly AttackOutcome[] }): string[] => [
 	...[...warnings].filter((warning) => !/^\d+ of \d+ images/.test(warning)),
 	...outcomeWarnings(outcomes),
 ];
