@@ -61,7 +61,7 @@ export function modelsCommand(options: ModelsCommandOptions = {}): Command {
 
 interface HubModelState extends HubModel {
 	/** Undefined where it was not pulled. */
-	readonly pulled?: Pick<PulledModel, "commit" | "dir" | "bytes" | "locked">;
+	readonly pulled?: Pick<PulledModel, "commit" | "dir" | "bytes"> & { readonly locked: boolean };
 }
 
 const hubModels = (settings: HubSettings, lockFile: string): Promise<HubModelState[]> =>
@@ -70,7 +70,7 @@ const hubModels = (settings: HubSettings, lockFile: string): Promise<HubModelSta
 			const found = await pulledModel(model.repository, { settings, lockFile });
 			if (!found) return model;
 			const { commit, dir, bytes, locked } = found;
-			return { ...model, pulled: { commit, dir, bytes, locked } };
+			return { ...model, pulled: { commit, dir, bytes, locked: locked !== undefined } };
 		}),
 	);
 

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../test/support/hub-server.ts";
 import { FILES, NAME, refusal, type TinyHub, tinyHub, WEIGHTS } from "../../test/support/tiny-hub.ts";
 import { readLockFile } from "./lock-file.ts";
-import { planPull } from "./pull.ts";
+import { planPull } from "./plan.ts";
 import { resolveModel } from "./resolve.ts";
 
 const TOKEN = "hf_a-secret-that-nobody-may-see";
@@ -147,6 +147,8 @@ describe("refusals of the Hub", () => {
 		expect(plan.gated).toBe(true);
 		hub.server.fault((_, response) => fail(response, 403, "GatedRepo") !== undefined);
 		expect(await refusal(hub.fetchModel({ settings: hub.settings({ HF_TOKEN: TOKEN }) }))).toContain("with the account of your token");
+		hub.server.fault((_, response) => fail(response, 403, "") !== undefined);
+		expect(await refusal(hub.fetchModel())).toContain("if it is gated, accept the licence at");
 		expect(hub.pauses).toEqual([]);
 	});
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FILES, NAME, refusal, type TinyHub, tinyHub, WEIGHTS } from "../../test/support/tiny-hub.ts";
 import { readLockFile } from "./lock-file.ts";
-import { planPull } from "./pull.ts";
+import { type PlanOptions, planPull } from "./plan.ts";
 import { resolveModel } from "./resolve.ts";
 
 let hub: TinyHub;
@@ -75,6 +75,16 @@ describe("a pull", () => {
 		expect((await readLockFile(hub.lockFile))[NAME].commit).toBe(commit);
 	});
 
+	it("changes between float32 and float16 when asked", async () => {
+		const half = WEIGHTS.subarray(0, 2000);
+		hub.repositories[NAME] = { files: { "config.json": "{}", "model.safetensors": WEIGHTS, "model.fp16.safetensors": half } };
+		const locked = async (more?: PlanOptions) => Object.keys((await hub.fetchModel(more)).files).sort();
+		expect(await locked()).toEqual(["config.json", "model.safetensors"]);
+		expect(await locked({ float16: true })).toEqual(["config.json", "model.fp16.safetensors"]);
+		expect(await locked()).toEqual(["config.json", "model.fp16.safetensors"]);
+		expect(await locked({ revision: "main" })).toEqual(["config.json", "model.safetensors"]);
+	});
+
 	it("fetches a damaged file of the cache again", async () => {
 		const { files: locked } = await hub.fetchModel();
 		const blob = join(hub.cached, "blobs", locked["onnx/model.onnx"].etag);
@@ -83,6 +93,8 @@ describe("a pull", () => {
 			WEIGHTS.map((v) => v ^ 255),
 		);
 		expect(await hub.verify()).toContain("onnx/model.onnx wrong content");
+		const opened = resolveModel(NAME, { settings: hub.settings(), lockFile: hub.lockFile });
+		expect(await refusal(opened)).toMatch(/model.onnx: expected sha256 [0-9a-f]{64}, as the lock file says, found [0-9a-f]{64}/);
 		await hub.fetchModel();
 		expect(await hub.verify()).toContain("onnx/model.onnx right");
 		await rm(blob);

@@ -14,8 +14,8 @@ export interface PulledModel {
 	/** Files relative to it: those of the lock file, else all but pickles. */
 	readonly files: readonly string[];
 	readonly bytes: number;
-	/** Whether the lock file has it. */
-	readonly locked: boolean;
+	/** Path -> sha256, where the lock file has it. */
+	readonly locked?: Readonly<Record<string, string>>;
 }
 
 /** The locked commit of a repository, else what the cache has as its `main`; undefined where any of it is missing. */
@@ -32,7 +32,8 @@ export async function pulledModel(
 	const sizes = await Promise.all(files.map((path) => fileSize(join(dir, path))));
 	const whole = sizes.every((size): size is number => size !== undefined);
 	if (!whole || files.length === 0) return undefined;
-	return { repository, commit, dir, files, bytes: sizes.reduce((sum, size) => sum + size, 0), locked: locked !== undefined };
+	const hashes = locked && Object.fromEntries(Object.entries(locked.files).map(([path, { sha256 }]) => [path, sha256]));
+	return { repository, commit, dir, files, bytes: sizes.reduce((sum, size) => sum + size, 0), ...(hashes ? { locked: hashes } : {}) };
 }
 
 async function filesBelow(dir: string): Promise<string[]> {

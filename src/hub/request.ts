@@ -78,8 +78,10 @@ function refusal(response: Response, url: URL, { endpoint, token }: HubSettings)
 		return new Transient(refuse(where, "an answer", `${found} (${reason})`, fix), pauseAsked(headers));
 	}
 	if (code === "GatedRepo" || status === 403) {
-		const fix = `accept the licence at ${endpoint}/${repository} ${token ? "with the account of your token, which may not read it yet" : "and set HF_TOKEN to a token of that account"}`;
-		return refuse(where, `access to ${repository}, which is gated`, found, fix);
+		const gated = code === "GatedRepo";
+		const account = token ? "with the account of your token, which may not read it yet" : "and set HF_TOKEN to a token of that account";
+		const fix = `${gated ? "" : "if it is gated, "}accept the licence at ${endpoint}/${repository} ${account}`;
+		return refuse(where, `access to ${repository}${gated ? ", which is gated" : ""}`, found, fix);
 	}
 	if (status === 401) {
 		const fix = token

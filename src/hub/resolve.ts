@@ -4,9 +4,9 @@ import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { KintsugiError } from "../errors.ts";
 import { hubModel } from "./catalogue.ts";
-import { type HashMemo, hashFiles } from "./hash.ts";
+import { type HashMemo, hashFile, hashFiles } from "./hash.ts";
 import { packageRoot } from "./package-root.ts";
-import { type PulledModel, pulledModel } from "./pulled.ts";
+import { pulledModel } from "./pulled.ts";
 import { BUNDLED_MODELS } from "./registry.ts";
 import { REPOSITORY } from "./repository.ts";
 import { isPickle, PICKLE_FIX } from "./select.ts";
@@ -42,19 +42,21 @@ const LFS_POINTER = "version https://git-lfs.github.com/spec/";
 /**
  * Finds a model by the name of a bundled one, by the path of a folder or of an .onnx file, or, in the cache of the Hub, by a
  * catalogue name or ORG/NAME. A bundled or catalogue name wins over a folder of that name (write `./mini-clip` for the folder), a
- * folder over ORG/NAME. Nothing is fetched. Throws `model` where nothing is found, or where files are missing, empty or mere pointers.
+ * folder over ORG/NAME. Nothing is fetched. Throws `model` where nothing is found, where files are missing, empty or mere pointers, and
+ * where a pulled model is not what the lock file says.
  */
 export async function resolveModel(nameOrPath: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
-	const { root = packageRoot(), base = "", memo, ...hub } = options;
+	const { root = packageRoot(), base = "", memo = new Map(), ...hub } = options;
 	const known = BUNDLED_MODELS.find((model) => model.name === nameOrPath);
 	const path = known ? join(root, known.folder) : resolve(base, nameOrPath);
 	const found = !known && hubModel(nameOrPath)?.name === nameOrPath ? undefined : await stat(path).catch(() => undefined);
 	if (!found && known) throw refuse(path, "the bundled model", "nothing", "install the package again, or clone the repository again");
-	const { dir, layout, files } = found
+	const { dir, layout, files, locked } = found
 		? await (found.isDirectory() ? readFolder(path) : readFile(path))
 		: await readPulled(nameOrPath, path, hub);
 	for (const file of files) await assertWhole(file);
-	const hash = await hashFiles(files, { base: dir, ...(memo ? { memo } : {}) });
+	for (const [file, sha256] of Object.entries(locked ?? {})) await assertAsLocked(join(dir, file), sha256, memo);
+	const hash = await hashFiles(files, { base: dir, memo });
 	return { name: nameOrPath, dir, layout, hash, ...(layout === "onnx" ? { file: path } : {}) };
 }
 
@@ -65,13 +67,21 @@ async function readPulled(name: string, path: string, options: { settings?: HubS
 		const expected = `a bundled model (${names}), a model of the Hub (\`kintsugi models\` lists some), or the path of a model folder or .onnx file`;
 		throw refuse(path, expected, "neither", "check the name or the path");
 	}
-	const pulled: PulledModel | undefined = await pulledModel(repository, options);
+	const pulled = await pulledModel(repository, options);
 	if (!pulled)
 		throw refuse(name, "a folder, or a pulled model of the Hub", "neither", `check the path, or run \`kintsugi models pull ${name}\``);
-	return layoutOf(
-		pulled.dir,
-		pulled.files.map((file) => join(pulled.dir, file)),
+	const { dir, files, locked } = pulled;
+	const found = layoutOf(
+		dir,
+		files.map((file) => join(dir, file)),
 	);
+	return { ...found, ...(locked ? { locked } : {}) };
+}
+
+async function assertAsLocked(file: string, sha256: string, memo: HashMemo): Promise<void> {
+	const found = await hashFile(file, memo);
+	if (found === sha256) return;
+	throw refuse(file, `sha256 ${sha256}, as the lock file says`, found, "run `kintsugi models verify`, and pull the model again");
 }
 
 interface Found {
@@ -79,6 +89,8 @@ interface Found {
 	layout: ResolvedModel["layout"];
 	/** Absolute paths of everything that decides the model's outputs. */
 	files: string[];
+	/** Path in the folder -> sha256 that it must have. */
+	locked?: Readonly<Record<string, string>>;
 }
 
 const readFolder = async (dir: string): Promise<Found> => layoutOf(dir, await modelFiles(dir));

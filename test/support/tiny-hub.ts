@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { KintsugiError } from "../../src/errors.ts";
 import type { LockedModel } from "../../src/hub/lock-file.ts";
-import { type PlanOptions, planPull, pull } from "../../src/hub/pull.ts";
+import { type PlanOptions, planPull } from "../../src/hub/plan.ts";
+import { type PullOptions, pull } from "../../src/hub/pull.ts";
 import { type HubSettings, hubSettings } from "../../src/hub/settings.ts";
 import { verifyModels } from "../../src/hub/verify.ts";
 import { random } from "../../src/tensor/random.ts";
@@ -26,6 +27,8 @@ export const FILES: HubRepository["files"] = {
 	"model.safetensors": WEIGHTS.subarray(0, 7000),
 };
 
+type AllOptions = PlanOptions & PullOptions;
+
 export interface TinyHub {
 	server: HubServer;
 	/** What the server has; may be changed. */
@@ -38,9 +41,9 @@ export interface TinyHub {
 	/** Milliseconds of every pause that was asked for; none was waited for. */
 	pauses: number[];
 	settings(env?: Record<string, string>): HubSettings;
-	options(more?: PlanOptions): PlanOptions;
+	options(more?: AllOptions): AllOptions;
 	/** Plans and pulls NAME. */
-	fetchModel(more?: PlanOptions): Promise<LockedModel>;
+	fetchModel(more?: AllOptions): Promise<LockedModel>;
 	/** "PATH STATE" of every locked file. */
 	verify(): Promise<string[]>;
 	/** Names of the files that are not whole. */
