@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { rmdirSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -216,17 +217,14 @@ async function smallDisk(): Promise<string | undefined> {
 		return undefined;
 	}
 }
-const disk = await smallDisk();
-
-describe.skipIf(disk === undefined)("a full disk (needs the right to mount a tmpfs)", () => {
-	afterEach(async () => {
-		if (disk === undefined) return;
-		execFileSync("umount", [disk]);
-		await rm(disk, { recursive: true });
-	});
-
-	it("is noticed before and during a download; what arrived is kept and continued", async () => {
-		if (disk === undefined) return;
+describe("a full disk", () => {
+	it("is noticed before and during a download; what arrived is kept and continued", async ({ onTestFinished, skip }) => {
+		const disk = await smallDisk();
+		if (disk === undefined) return skip("needs the right to mount a tmpfs");
+		onTestFinished(() => {
+			execFileSync("umount", [disk]);
+			rmdirSync(disk);
+		});
 		const onDisk = { settings: hub.settings({ HF_HUB_CACHE: join(disk, "cache") }) };
 		const ballast = join(disk, "ballast");
 		await writeFile(ballast, Buffer.alloc(900_000));
