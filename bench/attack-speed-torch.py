@@ -31,15 +31,19 @@ def main(folder, threads):
     with torch.no_grad():
         y = model(x).argmax(1)
     print(json.dumps({"ready": True, "version": torchattacks.__version__, "torch": torch.__version__}), flush=True)
+    forwards = [0]
+    model.register_forward_hook(lambda *_: forwards.__setitem__(0, forwards[0] + 1))
     for line in sys.stdin:
         attack = ATTACKS[line.strip()](model)
+        forwards[0] = 0
         start = time.perf_counter()
         adversarial = attack(x, y)
         seconds = time.perf_counter() - start
+        steps = forwards[0]
         with torch.no_grad():
             beaten = (model(adversarial).argmax(1) != y).sum().item()
         l2 = (adversarial - x).flatten(1).norm(dim=1).mean().item()
-        print(json.dumps({"seconds": seconds, "beaten": beaten, "l2": l2}), flush=True)
+        print(json.dumps({"seconds": seconds, "steps": steps, "beaten": beaten, "l2": l2}), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import { runAttack } from "../src/attacks/attack.ts";
 import { argmax } from "../src/attacks/criteria.ts";
 import { type AttackSpecInput, createAttack } from "../src/attacks/schema.ts";
 import { oneHot } from "../src/attacks/targets.ts";
+import { norm2 } from "../src/attacks/threat-model.ts";
 import { openOnnxClassifier } from "../src/models/onnx-classifier.ts";
 import { row, stack, tensor } from "../src/tensor/tensor.ts";
 
@@ -43,8 +44,13 @@ answer({ ready: true });
 for await (const line of createInterface({ input: process.stdin })) {
 	const attack = createAttack(ATTACKS[line]);
 	const start = performance.now();
-	const { outcomes } = await runAttack(attack, classifier, { images, ids, truth, seed: 0 });
+	const { outcomes, unrounded } = await runAttack(attack, classifier, { images, ids, truth, seed: 0 });
 	const seconds = (performance.now() - start) / 1000;
-	const mean = outcomes.reduce((sum, { l2 }) => sum + l2, 0) / outcomes.length;
-	answer({ seconds, beaten: outcomes.filter((o) => o.successBeforeRounding).length, l2: mean });
+	const lengths = ids.map((_, n) => norm2(row(unrounded, n).data.map((v, i) => v - row(images, n).data[i])));
+	answer({
+		seconds,
+		steps: Math.max(...outcomes.map((o) => o.gradientEvaluations)),
+		beaten: outcomes.filter((o) => o.successBeforeRounding).length,
+		l2: lengths.reduce((a, b) => a + b, 0) / lengths.length,
+	});
 }

@@ -40,6 +40,8 @@ const note = (text: string) => process.stderr.write(`${text}\n`);
 
 interface Run {
 	seconds: number;
+	/** Gradients of the image that took most, here; forward passes of the model in torchattacks. */
+	steps: number;
 	beaten: number;
 	l2: number;
 }
@@ -57,8 +59,8 @@ async function besideTorchattacks(names: readonly string[]): Promise<void> {
 		await ours.ask();
 		const torch = worker(python, [here("attack-speed-torch.py"), folder, threads]);
 		const { version } = await torch.ask<{ version: string }>();
-		print(tableRow(["attack", "", "median s", "best s", "times ours", "beaten", "mean L2"]));
-		print(tableRow(Array.from({ length: 7 }, () => "---")));
+		print(tableRow(["attack", "", "median s", "best s", "times ours", "steps", "beaten", "mean L2"]));
+		print(tableRow(Array.from({ length: 8 }, () => "---")));
 		for (const name of names) {
 			const runs: Record<"ours" | "torch", Run[]> = { ours: [], torch: [] };
 			// The first run of each opens its gradient graph.
@@ -71,9 +73,9 @@ async function besideTorchattacks(names: readonly string[]): Promise<void> {
 			const base = median(runs.ours.map((r) => r.seconds));
 			const line = (what: string, all: readonly Run[]) => {
 				const seconds = all.map((r) => r.seconds);
-				const [{ beaten, l2 }] = all;
+				const [{ beaten, l2, steps }] = all;
 				const cells = [median(seconds).toFixed(2), Math.min(...seconds).toFixed(2), (median(seconds) / base).toFixed(2)];
-				print(tableRow([ATTACKS[name], what, ...cells, `${beaten} of 8`, l2.toFixed(3)]));
+				print(tableRow([ATTACKS[name], what, ...cells, steps, `${beaten} of 8`, l2.toFixed(3)]));
 			};
 			line("this project", runs.ours);
 			line(`torchattacks ${version}`, runs.torch);
