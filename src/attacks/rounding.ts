@@ -1,6 +1,6 @@
 /** @file Adversarial images as they are stored: rounded to 8 bits and classified again. */
 import type { Classifier } from "../models/classifier.ts";
-import { row, type Tensor, tensor } from "../tensor/tensor.ts";
+import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { mapRows, roundWithin, type ThreatModel, UNBOUNDED } from "./threat-model.ts";
 
 export interface RoundingInput {
@@ -33,25 +33,28 @@ export async function roundAndJudge({ images, unrounded, floatLogits, options, c
 	const rounded = mapRows(unrounded, images, (candidate, pixels) => roundWithin(candidate, pixels, options));
 	const logits = await classifier.predict(rounded);
 	const lost = (n: number) => fooled(n, row(floatLogits, n).data) && !fooled(n, row(logits, n).data);
-	let open = options.epsilon < UNBOUNDED ? [] : Array.from({ length: images.dims[0] }, (_, n) => n).filter(lost);
-	const before = open.length;
-	for (const length of LENGTHS) {
+	const rows = options.epsilon < UNBOUNDED ? [] : Array.from({ length: images.dims[0] }, (_, n) => n).filter(lost);
+	// By bisection: `high` is the shortest length known to fool, if it is within the list; `low` one that does not.
+	const searches = rows.map((n) => ({ n, low: -1, high: LENGTHS.length }));
+	for (;;) {
+		const open = searches.filter(({ low, high }) => high - low > 1);
 		if (open.length === 0) break;
-		const size = images.data.length / images.dims[0];
-		const longer = tensor(new Float32Array(open.length * size), [open.length, ...images.dims.slice(1)]);
-		open.forEach((n, i) => {
+		const tried = open.map(({ low, high }) => (low + high) >> 1);
+		const candidates = open.map(({ n }, i) => {
 			const [clean, candidate] = [row(images, n).data, row(unrounded, n).data];
-			const moved = clean.map((v, j) => Math.min(1, Math.max(0, v + length * (candidate[j] - v))));
-			row(longer, i).data.set(roundWithin(moved, clean, options));
+			const moved = clean.map((v, j) => Math.min(1, Math.max(0, v + LENGTHS[tried[i]] * (candidate[j] - v))));
+			return tensor(roundWithin(moved, clean, options), images.dims.slice(1));
 		});
-		const judged = await classifier.predict(longer);
-		const found = open.map((n, i) => fooled(n, row(judged, i).data));
-		open.forEach((n, i) => {
-			if (!found[i]) return;
-			row(rounded, n).data.set(row(longer, i).data);
-			row(logits, n).data.set(row(judged, i).data);
+		const judged = await classifier.predict(stack(candidates));
+		open.forEach((search, i) => {
+			if (!fooled(search.n, row(judged, i).data)) {
+				search.low = tried[i];
+				return;
+			}
+			search.high = tried[i];
+			row(rounded, search.n).data.set(candidates[i].data);
+			row(logits, search.n).data.set(row(judged, i).data);
 		});
-		open = open.filter((_, i) => !found[i]);
 	}
-	return { rounded, logits, lengthened: before - open.length };
+	return { rounded, logits, lengthened: searches.filter(({ high }) => high < LENGTHS.length).length };
 }
