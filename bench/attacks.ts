@@ -77,6 +77,16 @@ const attacks: AttackSpecInput[] = [
 		criterion: "top-label-wrong",
 	},
 	{ name: "pgd", epsilon: "8/255", stepSize: "2/255", steps: 10, loss: "bce", labels: "all-true", criterion: "any-true-label-lost" },
+	...["1/255", "4/255"].flatMap((epsilon): AttackSpecInput[] => {
+		const spec = { preset: "autoattack", epsilon } as const;
+		return [
+			{ name: "autoattack", ...spec },
+			{ name: "apgd", ...spec },
+			{ name: "apgd", ...spec, loss: "dlr-targeted" },
+			{ name: "fab", ...spec },
+			{ name: "square", ...spec },
+		];
+	}),
 ];
 
 const [which = "scenes", limit = "200", only = ""] = process.argv.slice(2);
@@ -85,7 +95,7 @@ const { images, truth, ids, classifier } = task;
 const { thresholds } = classifier;
 console.log(`${classifier.name}, ${ids.length} images of ${task.dataset}`);
 console.log(`clean: ${quality(await classifier.predict(stack(images)), stack(truth), thresholds)}`);
-for (const spec of attacks.filter(({ name }) => name.startsWith(only))) {
+for (const spec of attacks.filter(({ name }) => only.split(",").some((start) => name.startsWith(start)))) {
 	const start = performance.now();
 	const { outcomes, logits, clean } = await attackAll(spec, task, images, truth, ids);
 	const share = (count: number) => `${((100 * count) / outcomes.length).toFixed(1)} %`;
