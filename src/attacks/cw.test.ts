@@ -4,8 +4,8 @@ import { random } from "../tensor/random.ts";
 import { row, stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import { runAttack } from "./attack.ts";
 import { argmax, topLabels } from "./criteria.ts";
-import { type AttackSpecInput, createAttack } from "./schema.ts";
-import { norm2 } from "./threat-model.ts";
+import { type AttackSpecInput, attackSchema, createAttack, describeAttack } from "./schema.ts";
+import { norm2, UNBOUNDED } from "./threat-model.ts";
 
 const classifier = analyticClassifier();
 const ids = ["a", "b", "c", "d", "e", "f"];
@@ -125,6 +125,18 @@ describe("cw", () => {
 		const part = await run({ steps: 25 }, { images: pick(images), ids: order.map((n) => ids[n]) });
 		expect(part.unrounded.data).toEqual(pick(whole.unrounded).data);
 		expect(part.outcomes).toEqual(order.map((n) => whole.outcomes[n]));
+	});
+
+	it("has presets: the paper's search, torchattacks' single descent, and none of ART, whose attack is another", () => {
+		expect(describeAttack(attackSchema.parse({ name: "cw" }))).toMatch(
+			/norm=l2, kappa=10, c=0.001, searchSteps=9, steps=1000.*epsilon=unbounded/,
+		);
+		expect(attackSchema.parse({ name: "cw", preset: "torchattacks", epsilon: "unbounded" })).toMatchObject({
+			c: 1,
+			searchSteps: 1,
+			epsilon: UNBOUNDED,
+		});
+		expect(() => createAttack({ name: "cw", preset: "art" })).toThrow(/preset art has no default/);
 	});
 
 	it("stays inside a budget if it is given one", async () => {
