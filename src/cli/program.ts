@@ -11,6 +11,7 @@ import { purifyCommand } from "./purify.ts";
 import { runCommand } from "./run.ts";
 import { scenesCommand } from "./scenes.ts";
 import { INCOMPLETE, version } from "./terminal.ts";
+import { transferCommand } from "./transfer.ts";
 
 const MANUAL = `
 Kintsugi attacks vision-language classifiers, repairs the attacked images only where objects stand, and measures what that is
@@ -41,6 +42,7 @@ export function program(): Command {
 		purifyCommand(),
 		datasetCommand(),
 		calibrateCommand(),
+		transferCommand(),
 		gradCommand(),
 		modelsCommand(),
 		scenesCommand(),

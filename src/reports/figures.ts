@@ -13,14 +13,14 @@ import { attackFamilies, attackLabel } from "./format.ts";
 use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, SVGRenderer]);
 
 /** CSS variables that the page must define; series take --series-1 .. --series-8. */
-const INK = "var(--ink)";
+export const INK = "var(--ink)";
 const MUTED = "var(--muted)";
 const RULE = "var(--rule)";
-const FONT = 13;
+export const FONT = 13;
 
 const seriesColour = (i: number): string => `var(--series-${(i % 8) + 1})`;
 
-function render(option: EChartsOption, width: number, height: number): string {
+export function render(option: EChartsOption, width: number, height: number): string {
 	const chart = init(null, null, { renderer: "svg", ssr: true, width, height });
 	try {
 		chart.setOption({ animation: false, textStyle: { fontFamily: "inherit", fontSize: FONT, color: INK }, ...option });
@@ -30,7 +30,7 @@ function render(option: EChartsOption, width: number, height: number): string {
 	}
 }
 
-const axisStyle = {
+export const axisStyle = {
 	axisLine: { show: true, lineStyle: { color: RULE } },
 	axisTick: { lineStyle: { color: RULE } },
 	axisLabel: { color: MUTED, fontSize: FONT },

@@ -5,7 +5,7 @@ import { precisionFigure, successFigure, successText } from "./figures.ts";
 import { duration, escapeHtml } from "./format.ts";
 import type { Gallery, GalleryCell, TopLabel } from "./gallery.ts";
 import { caveats, headline } from "./headline.ts";
-import { STYLE } from "./style.ts";
+import { page } from "./page.ts";
 import { attackTable, htmlTable, qualityTable, type Table } from "./tables.ts";
 
 /** Mean seconds of computation an image. */
@@ -29,17 +29,7 @@ export interface ReportInput {
 /** A whole HTML document. */
 export function renderReport({ summary, galleries, costs, failures, experiment, version }: ReportInput): string {
 	const { name } = summary.experiment;
-	return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(name)}: Kintsugi report</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-${top(summary)}
+	const body = `${top(summary)}
 ${figures(summary)}
 ${galleries.map(gallerySection).join("\n")}
 <h2>All numbers</h2>
@@ -48,12 +38,9 @@ ${summary.attacks.length > 0 ? htmlTable(attackTable(summary)) : ""}
 ${htmlTable(qualityTable(summary))}
 ${costs.length > 0 ? htmlTable(costTable(costs)) : ""}
 ${notes(summary, failures)}
-${provenance(summary, experiment)}
-<footer>Made by Kintsugi ${escapeHtml(version)}. The same numbers, for programs: summary.json; one row an image, attack and purifier: records.duckdb.</footer>
-</main>
-</body>
-</html>
-`;
+${provenance(summary, experiment)}`;
+	const footer = `Made by Kintsugi ${version}. The same numbers, for programs: summary.json; one row an image, attack and purifier: records.duckdb.`;
+	return page({ title: name, body, footer });
 }
 
 function top(summary: Summary): string {

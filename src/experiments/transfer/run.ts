@@ -172,7 +172,7 @@ async function runChunk(images: readonly PlannedImage[], { seats, labels, contex
 		const scores = data.slots.map((slot, i): [number, number[]] => [slot, restricted(parts.classifier, data.logits[i])]);
 		clean.set(name, new Map(scores.filter(([slot]) => truthOf(slot).length > 0)));
 		for (const [slot, logits] of clean.get(name) ?? [])
-			found.clean.get(name)?.push({ position: images[slot].position, target: name, truth: truthOf(slot), clean: logits });
+			found.clean.get(name)?.push({ position: images[slot].position, judge: name, truth: truthOf(slot), clean: logits });
 	}
 	for (const { name: source, parts } of seats) {
 		for (const attack of parts.attacks) {
@@ -191,7 +191,7 @@ async function runChunk(images: readonly PlannedImage[], { seats, labels, contex
 						position: images[slot].position,
 						source,
 						attack: attack.name,
-						target: judge.name,
+						judge: judge.name,
 						truth: truthOf(slot),
 						clean: before,
 						adversarial: restricted(judge.parts.classifier, data.logits[i]),

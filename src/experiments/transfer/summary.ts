@@ -11,7 +11,7 @@ export interface TransferRow {
 	/** Classifier that was attacked, and classifier that judges. */
 	source: string;
 	attack: string;
-	target: string;
+	judge: string;
 	/** True labels among the common ones. */
 	truth: readonly string[];
 	/** Logits of the judging classifier for the common labels. */
@@ -24,7 +24,7 @@ export interface TransferRow {
 export interface TransferCell {
 	source: string;
 	attack: string;
-	target: string;
+	judge: string;
 	/**
 	 * Untargeted: share of the images that the judging classifier had right whose top label is now wrong.
 	 * Targeted: share of the images whose top label is now the one that the attacker wanted.
@@ -66,8 +66,8 @@ export function summariseTransfer({ rows, clean, classifiers, attacks, ...facts 
 	const { share } = estimator({ labels, thresholds: labels.map(() => 0), positions, seed, ...bootstrap });
 	const right = (truth: readonly string[], logits: readonly number[]) => truth.includes(labels[argmax(logits)]);
 
-	const cell = (source: string, { name: attack, spec }: NamedAttack, target: string): TransferCell => {
-		const mine = rows.filter((r) => r.source === source && r.attack === attack && r.target === target);
+	const cell = (source: string, { name: attack, spec }: NamedAttack, judge: string): TransferCell => {
+		const mine = rows.filter((r) => r.source === source && r.attack === attack && r.judge === judge);
 		const targeted = spec.target !== "none";
 		const counted = mine.filter((r) => (targeted ? r.wanted !== undefined : right(r.truth, r.clean)));
 		const fooled = counted.map((r) => (targeted ? labels[argmax(r.adversarial)] === r.wanted : !right(r.truth, r.adversarial)));
@@ -75,7 +75,7 @@ export function summariseTransfer({ rows, clean, classifiers, attacks, ...facts 
 			mine,
 			mine.map((r) => right(r.truth, r.adversarial)),
 		);
-		return { source, attack, target, success: share(counted, fooled), precisionAt1 };
+		return { source, attack, judge, success: share(counted, fooled), precisionAt1 };
 	};
 	const names = classifiers.map(({ name }) => name);
 	return {
@@ -90,6 +90,6 @@ export function summariseTransfer({ rows, clean, classifiers, attacks, ...facts 
 			return { ...classifier, precisionAt1 };
 		}),
 		attacks: attacks.map(({ name, spec }) => ({ attack: name, targeted: spec.target !== "none", options: spec })),
-		cells: attacks.flatMap((attack) => names.flatMap((source) => names.map((target) => cell(source, attack, target)))),
+		cells: attacks.flatMap((attack) => names.flatMap((source) => names.map((judge) => cell(source, attack, judge)))),
 	};
 }
