@@ -42,6 +42,7 @@ Exit codes: 0 every image was attacked (successfully or not); 1 failed, or an im
 Examples:
   $ kintsugi attack cat.jpg --epsilon 8/255
   $ kintsugi attack photos/ --attack pgd --target random --out runs/targeted
+  $ kintsugi attack photos/ --attack autoattack --preset autoattack --epsilon 4/255
   $ kintsugi attack street.jpg --experiment experiments/coco-yolox.yaml --epsilon 4/255`;
 
 /** The flags about an attack. */
@@ -60,10 +61,14 @@ export function attackCommand(): Command {
 	const command = new Command("attack").description("make adversarial versions of images");
 	return withGlobals(
 		withImageOptions(command, "runs/attack")
-			.option("--attack <name>", "fgsm, pgd, mi-fgsm, di-fgsm, ti-fgsm, cw, deepfool, or noise (a control)", "fgsm")
+			.option(
+				"--attack <name>",
+				"fgsm, pgd, mi-fgsm, di-fgsm, ti-fgsm, cw, deepfool, apgd, fab, square, autoattack, or noise (a control)",
+				"fgsm",
+			)
 			.option("--epsilon <amount>", 'radius of the allowed change, pixels in [0, 1]: 0.05 or "8/255" (default: the preset\'s)')
 			.option("--target <rule>", "targeted attack: random, least-likely, second-best, or a label")
-			.option("--preset <name>", "whose defaults fill the other options: paper, torchattacks, foolbox or art (default: paper)")
+			.option("--preset <name>", "whose defaults fill the other options: paper, torchattacks, foolbox, art or autoattack (default: paper)")
 			.option("--set <key=value>", "any other option of the attack; repeatable", keyValue),
 	)
 		.addHelpText("after", MANUAL)
