@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fakeParts } from "../../test/support/fake-parts.ts";
+import { UNBOUNDED } from "../attacks/threat-model.ts";
 import { parseExperiment } from "../experiments/load.ts";
 import { makePlan } from "../experiments/plan.ts";
 import { openRecords } from "../experiments/records.ts";
@@ -86,6 +87,8 @@ describe("report", () => {
 		const blind = { ...run.summary, clean: { ...run.summary.clean, panel: { ...run.summary.clean.panel, precisionAt1: unknown } } };
 		expect(precisionFigure(blind)).toBeUndefined();
 		expect(successFigure({ ...run.summary, attacks: [] })).toBeUndefined();
+		const unbounded = run.summary.attacks.map((attack) => ({ ...attack, epsilon: UNBOUNDED }));
+		expect(successFigure({ ...run.summary, attacks: unbounded })).toBeUndefined();
 		expect(headline({ ...run.summary, attacks: [] })[0]).toBe("Nothing was attacked.");
 	});
 });
