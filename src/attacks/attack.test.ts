@@ -182,7 +182,7 @@ describe("runAttack", () => {
 	});
 
 	it("attacks all losses it offers", async () => {
-		for (const loss of ["cross-entropy", "set-cross-entropy", "bce", "margin", "set-margin"] as const) {
+		for (const loss of ["cross-entropy", "set-cross-entropy", "bce", "margin", "set-margin", "ranking"] as const) {
 			const truth = tensor(
 				Float32Array.from({ length: 30 }, (_, i) => (i % 5 < 2 ? 1 : 0)),
 				[6, 5],

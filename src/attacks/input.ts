@@ -36,6 +36,17 @@ function assertPixels(images: Tensor, ids: readonly string[]): void {
 	}
 }
 
+function assertTruth(truth: Tensor, ids: readonly string[], labels: readonly string[]): void {
+	const wrong = truth.data.findIndex((t) => t !== 0 && t !== 1);
+	if (wrong < 0) return;
+	throw new KintsugiError("value", {
+		where: `true labels of image ${ids[Math.floor(wrong / labels.length)]}`,
+		expected: "1 for each label that is true and 0 for the others",
+		found: `${truth.data[wrong]} for ${labels[wrong % labels.length]}`,
+		fix: "pass multi-hot labels, not label numbers or probabilities",
+	});
+}
+
 /** Throws on input that cannot be attacked; returns by how much the images miss the 8-bit lattice (0 if they do not). */
 export function checkInput(classifier: Classifier, { images, ids, truth }: AttackInput): number {
 	const { height, width } = classifier.canvas;
@@ -50,6 +61,7 @@ export function checkInput(classifier: Classifier, { images, ids, truth }: Attac
 		});
 	}
 	assertPixels(images, ids);
+	if (truth) assertTruth(truth, ids, classifier.labels);
 	const error = latticeError(images.data);
 	return error > LATTICE_TOLERANCE ? error : 0;
 }
