@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { openSession } from "../runtime/index.ts";
 import { random } from "../tensor/random.ts";
 import { type DType, type Tensor, tensor } from "../tensor/tensor.ts";
-import { float, type Graph, graphBuilder, int64Tensor, type Node, upgrade } from "./index.ts";
+import { float, type Graph, graphBuilder, int64Tensor, type Node, readModel, upgrade, writeModel } from "./index.ts";
 
 async function run(graph: Graph, feeds: Record<string, Tensor<DType>>): Promise<Record<string, Tensor<DType>>> {
 	const session = await openSession(graph);
@@ -22,6 +22,25 @@ describe("upgrade", () => {
 		b.output(b.op("Hardmax", ["x"], {}, { name: "hard" }), "float", ["*"]);
 		const feeds = { x: tensor(random("x").normals(72), [1, 2, 6, 6]), rois: tensor(Float32Array.of(0, 0, 8, 8, 1, 2, 7, 9), [2, 4]) };
 		expect(await run(upgrade(b.build()), feeds)).toEqual(await run(b.build(), feeds));
+	});
+
+	it("keeps the mask of Dropout", async () => {
+		const b = graphBuilder({ opset: 11 });
+		b.input("x", "float", [3]);
+		const [y, mask] = b.ops("Dropout", ["x"], 2, { ratio: float(0.5) });
+		b.output(y, "float", [3]);
+		b.output(b.op("Cast", [mask], { to: 6 }, { name: "mask" }), "int32", [3]);
+		const x = tensor(Float32Array.of(1, 2, 3), [3]);
+		expect((await run(upgrade(b.build()), { x })).mask.data).toEqual(Int32Array.of(1, 1, 1));
+	});
+
+	it("writes an axis as large as an int64 as it was", () => {
+		const b = graphBuilder({ opset: 11 });
+		b.input("x", "float", [3]);
+		b.output(b.op("Softmax", ["x"], { axis: { int: 2n ** 63n - 1n } }), "float", [3]);
+		expect(readModel(writeModel(upgrade(b.build()))).nodes.find((n) => n.op === "Flatten")?.attributes).toEqual({
+			axis: { int: 2n ** 63n - 1n },
+		});
 	});
 
 	it("reaches into subgraphs", async () => {

@@ -17,9 +17,6 @@ const ATTRIBUTE_TO_INPUT: ReadonlyMap<string, { attribute: string; since: number
 	),
 ]);
 
-const intOf = (attribute: Attribute | undefined, fallback: number): number =>
-	attribute && "int" in attribute ? Number(attribute.int) : fallback;
-
 /** The same graph with opset >= 18, its subgraphs included. */
 export function upgrade(graph: Graph): Graph {
 	let subgraphs = 0;
@@ -53,13 +50,12 @@ function upgradeNode(node: Node, opset: number, constant: (values: readonly bigi
 	if (out.op === "Split" && out.inputs.length < 2) {
 		return [{ ...out, attributes: { ...out.attributes, num_outputs: { int: BigInt(out.outputs.length) } } }];
 	}
-	if (out.op === "Dropout" && opset < 12) {
-		return [{ ...out, op: "Identity", attributes: {}, inputs: [out.inputs[0]], outputs: [out.outputs[0]] }];
-	}
+	// Its ratio became an input that means nothing outside of training.
+	if (out.op === "Dropout" && opset < 12) return [{ ...out, attributes: {}, inputs: [out.inputs[0]] }];
 	if (out.op === "RoiAlign" && opset < 16) {
 		return [{ ...out, attributes: { coordinate_transformation_mode: { string: "output_half_pixel" }, ...out.attributes } }];
 	}
-	if (FLATTENED.has(out.op) && opset < 13) return flattened(out, fresh);
+	if (FLATTENED.has(out.op) && opset < 13 && out.outputs.length === 1) return flattened(out, fresh);
 	return [out];
 }
 
@@ -67,9 +63,10 @@ function upgradeNode(node: Node, opset: number, constant: (values: readonly bigi
 const FLATTENED = new Set(["Softmax", "LogSoftmax", "Hardmax"]);
 
 function flattened(node: Node, fresh: (hint: string) => string): Node[] {
-	const axis = intOf(node.attributes.axis, 1);
+	const given = node.attributes.axis;
+	const axis = given && "int" in given ? given.int : 1n;
 	const last: Record<string, Attribute> = { axis: { int: -1n } };
-	if (axis === -1) return [{ ...node, attributes: last }];
+	if (axis === -1n) return [{ ...node, attributes: last }];
 	const [flat, soft, shape] = [fresh("flat"), fresh("softmax"), fresh("shape")];
 	const make = (op: string, inputs: string[], output: string, attributes: Record<string, Attribute> = {}): Node => ({
 		op,
@@ -81,7 +78,7 @@ function flattened(node: Node, fresh: (hint: string) => string): Node[] {
 	});
 	return [
 		make("Shape", [node.inputs[0]], shape),
-		make("Flatten", [node.inputs[0]], flat, { axis: { int: BigInt(axis) } }),
+		make("Flatten", [node.inputs[0]], flat, { axis: { int: axis } }),
 		make(node.op, [flat], soft, last),
 		{ ...make("Reshape", [soft, shape], node.outputs[0]), name: node.name },
 	];
