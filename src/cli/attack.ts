@@ -11,11 +11,11 @@ import { row, stack } from "../tensor/tensor.ts";
 import {
 	type BatchContext,
 	experimentOf,
+	findImages,
 	forBatches,
 	type ImageFailure,
 	type ImageFlags,
 	type NamedImage,
-	readImages,
 	resultPath,
 	scoresOf,
 	tellFailures,
@@ -96,7 +96,8 @@ async function attackImages(paths: string[], flags: AttackFlags): Promise<void> 
 	const [{ spec }] = experiment.attacks;
 	const { out, seed, threads } = flags;
 	const failures: ImageFailure[] = [];
-	const images = await readImages(paths, experiment, (failure) => failures.push(failure));
+	const fail = (failure: ImageFailure) => failures.push(failure);
+	const samples = await findImages(paths, fail);
 	const canvas = canvasOptions(experiment);
 	const classifier = await openClassifier(experiment.classifier, { base: experiment.base, canvas, labels: [], session: { threads } });
 	const made = { classifier: { name: classifier.name, hash: classifier.hash }, canvas, seed };
@@ -130,7 +131,7 @@ async function attackImages(paths: string[], flags: AttackFlags): Promise<void> 
 		}
 	}
 
-	await forBatches(images, { flags, stage: `attack ${spec.name}` }, attackBatch).finally(classifier.close);
+	await forBatches(samples, { flags, stage: `attack ${spec.name}`, experiment, fail }, attackBatch).finally(classifier.close);
 	const table = { title: describeAttack(spec), columns: ["image", "success", "top label before", "after", "largest change"], rows };
 	printResult(flags, `${textTable(table)}\n\nFiles in ${out}`, { attack: spec, threat: "static", out, images: done, failures });
 	for (const warning of warnings) note(flags, `warning: ${warning}`);

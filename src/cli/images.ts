@@ -82,12 +82,8 @@ export interface ImageFailure {
 	message: string;
 }
 
-/** Reads images one after the other; what cannot be read is told to `fail`. */
-export async function readImages(
-	paths: readonly string[],
-	experiment: Experiment,
-	fail: (failure: ImageFailure) => void,
-): Promise<NamedImage[]> {
+/** The images at these paths, unread; a path where nothing is goes to `fail`. */
+export async function findImages(paths: readonly string[], fail: (failure: ImageFailure) => void): Promise<readonly Sample[]> {
 	const there = paths.filter((path) => {
 		if (existsSync(path)) return true;
 		const { code, message } = new KintsugiError("image", {
@@ -99,20 +95,39 @@ export async function readImages(
 		fail({ image: path, code, message });
 		return false;
 	});
-	const { samples } = await openImageFiles({ paths: there });
+	return (await openImageFiles({ paths: there })).samples;
+}
+
+function unreadable(path: string): never {
+	throw new KintsugiError("image", {
+		where: path,
+		expected: "an image file",
+		found: "no readable file of that name",
+		fix: "check the path",
+	});
+}
+
+/** Reads images one after the other; what cannot be read goes to `fail`. */
+function reader(experiment: Experiment, fail: (failure: ImageFailure) => void) {
 	const canvas = canvasOptions(experiment);
+	const maxPixels = experiment.data.maxMegapixels * 1e6;
 	const taken = new Set<string>();
-	const images: NamedImage[] = [];
-	for (const sample of samples) {
-		try {
-			const decoded = await decodeImage(await readFile(sample.path), { name: sample.path, maxPixels: experiment.data.maxMegapixels * 1e6 });
-			images.push({ sample, name: freeName(sample.path, taken), canvas: toCanvas(decoded, canvas).canvas });
-		} catch (error) {
-			if (!(error instanceof KintsugiError)) throw error;
-			fail({ image: sample.path, code: error.code, message: error.message });
+	return async (samples: readonly Sample[]): Promise<NamedImage[]> => {
+		const images: NamedImage[] = [];
+		for (const sample of samples) {
+			try {
+				const decoded = await decodeImage(await readFile(sample.path).catch(() => unreadable(sample.path)), {
+					name: sample.path,
+					maxPixels,
+				});
+				images.push({ sample, name: freeName(sample.path, taken), canvas: toCanvas(decoded, canvas).canvas });
+			} catch (error) {
+				if (!(error instanceof KintsugiError)) throw error;
+				fail({ image: sample.path, code: error.code, message: error.message });
+			}
 		}
-	}
-	return images;
+		return images;
+	};
 }
 
 /** The file's name without its ending, with a number where it is taken. */
@@ -145,25 +160,37 @@ export interface BatchContext {
 	onProgress(share: number): void;
 }
 
-/** Works through images a batch at a time, with progress and Ctrl-C. */
+export interface Batches {
+	flags: Globals;
+	/** Name of the work in progress reports. */
+	stage: string;
+	/** Says how images become canvases. */
+	experiment: Experiment;
+	/** Told of images that cannot be read. */
+	fail: (failure: ImageFailure) => void;
+}
+
+/** Reads and works through images a batch at a time, with progress and Ctrl-C: no more than one batch is in memory. */
 export async function forBatches(
-	images: readonly NamedImage[],
-	{ flags, stage }: { flags: Globals; stage: string },
+	samples: readonly Sample[],
+	{ flags, stage, experiment, fail }: Batches,
 	work: (batch: readonly NamedImage[], context: BatchContext) => Promise<void>,
 ): Promise<void> {
 	const progress = progressPrinter(flags);
 	const started = performance.now();
-	const total = images.length;
+	const total = samples.length;
+	const read = reader(experiment, fail);
 	await untilInterrupted(async (signal) => {
 		for (let from = 0; from < total; from += BATCH) {
 			signal.throwIfAborted();
-			const batch = images.slice(from, from + BATCH);
+			const batch = samples.slice(from, from + BATCH);
 			const onProgress = (share: number) => {
 				const done = from + share * batch.length;
 				const seconds = (performance.now() - started) / 1000;
 				progress.update({ stage, done, total, secondsLeft: done > 0 ? (seconds / done) * (total - done) : undefined });
 			};
-			await work(batch, { signal, onProgress });
+			const images = await read(batch);
+			if (images.length > 0) await work(images, { signal, onProgress });
 		}
 	}).finally(progress.stop);
 }

@@ -12,11 +12,11 @@ import { row, stack } from "../tensor/tensor.ts";
 import {
 	type BatchContext,
 	experimentOf,
+	findImages,
 	forBatches,
 	type ImageFailure,
 	type ImageFlags,
 	type NamedImage,
-	readImages,
 	resultPath,
 	scoresOf,
 	tellFailures,
@@ -78,7 +78,8 @@ async function purifyImages(paths: string[], flags: PurifyFlags): Promise<void> 
 		});
 	}
 	const failures: ImageFailure[] = [];
-	const images = await readImages(paths, experiment, (failure) => failures.push(failure));
+	const fail = (failure: ImageFailure) => failures.push(failure);
+	const samples = await findImages(paths, fail);
 	const canvas = canvasOptions(experiment);
 	const opened: { close(): Promise<void> }[] = [];
 	const keep = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
@@ -121,7 +122,7 @@ async function purifyImages(paths: string[], flags: PurifyFlags): Promise<void> 
 				done.push({ image: sample.path, ...paths, regions: regions[i], before: before.top, after: after.top });
 			}
 		};
-		await forBatches(images, { flags, stage: `purify ${purifier.name}` }, purifyBatch);
+		await forBatches(samples, { flags, stage: `purify ${purifier.name}`, experiment, fail }, purifyBatch);
 	} finally {
 		for (const part of opened) await part.close();
 	}
