@@ -12,7 +12,7 @@ import {
 	parseAutoencoderTiny,
 	tinyScale,
 } from "./autoencoder-tiny.ts";
-import { readJson } from "./config.ts";
+import { readJson, requireClass } from "./config.ts";
 import { sizedSessions } from "./sized-sessions.ts";
 import { openWeights, type Weights } from "./weights.ts";
 
@@ -66,18 +66,13 @@ function kl(json: Record<string, unknown>, where: string): Architecture {
 const ARCHITECTURES = { AutoencoderTiny: tiny, AutoencoderKL: kl } as const;
 
 /** Class names that `openAutoencoder` reads. */
-export const AUTOENCODERS: readonly string[] = Object.keys(ARCHITECTURES);
+export const AUTOENCODERS = Object.keys(ARCHITECTURES) as readonly (keyof typeof ARCHITECTURES)[];
 
 /** Opens the `vae` folder of a diffusers pipeline. Sessions are opened at the first image of each size. */
 export async function openAutoencoder(folder: string, options: SessionOptions = {}): Promise<Autoencoder> {
 	const where = join(folder, "config.json");
 	const json = await readJson(where);
-	const name = json._class_name;
-	if (typeof name !== "string" || !Object.hasOwn(ARCHITECTURES, name)) {
-		const found = JSON.stringify(name) ?? "none";
-		throw new KintsugiError("config", { where, expected: `_class_name: ${AUTOENCODERS.join(" or ")}`, found, fix: "use one of these" });
-	}
-	const model = ARCHITECTURES[name as keyof typeof ARCHITECTURES](json, where);
+	const model = ARCHITECTURES[requireClass(json, AUTOENCODERS, where)](json, where);
 	const weights = await openWeights(folder, "diffusion_pytorch_model");
 	const smallest = { batch: 1, height: model.scale, width: model.scale };
 	model.encoder(weights, smallest);

@@ -56,6 +56,19 @@ function faultOf(issue: z.core.$ZodIssue, fields: Record<string, unknown>): { ex
 	return { expected: `${path}: ${expected}`, found: value === undefined ? `no ${path}` : `${path} = ${JSON.stringify(value)}` };
 }
 
+/** Throws `config` unless the file says that it is of one of these classes. */
+export function requireClass<C extends string>(json: Record<string, unknown>, classes: readonly C[], where: string): C {
+	const name = json._class_name;
+	const found = classes.find((known) => known === name);
+	if (found !== undefined) return found;
+	throw new KintsugiError("config", {
+		where,
+		expected: `_class_name: ${classes.join(" or ")}`,
+		found: JSON.stringify(name) ?? "none",
+		fix: "use a model of a class that is supported",
+	});
+}
+
 /** Throws `config` unless the condition holds: for rules that join several fields. */
 export function requireConfig(holds: boolean, where: string, expected: string, found: unknown): asserts holds {
 	if (holds) return;

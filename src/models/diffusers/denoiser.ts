@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { SessionOptions } from "../../runtime/index.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
-import { readJson } from "./config.ts";
+import { readJson, requireClass } from "./config.ts";
+import { guidanceEmbedding } from "./guidance-embedding.ts";
 import { sizedSessions } from "./sized-sessions.ts";
 import { parseUNet2D, unet2D } from "./unet-2d.ts";
 import { parseUNet2DCondition, unet2DCondition } from "./unet-2d-condition.ts";
@@ -13,10 +14,15 @@ export interface Denoiser {
 	readonly inChannels: number;
 	/** Channels of a text's hidden states; 0 for unconditional networks. */
 	readonly contextChannels: number;
+	/** Whether the network reads the guidance scale itself (LCM): then no second half without the prompt is needed, whatever the scale. */
+	readonly readsGuidance: boolean;
 	/** Every file that decides the outputs. */
 	readonly files: readonly string[];
-	/** Sample `[N, C, H, W]` at timestep `t`, fractional or not (one for the whole batch), texts `[N, tokens, channels]` -> `[N, out, H, W]`. */
-	predict(sample: Tensor, t: number, states?: Tensor): Promise<Tensor>;
+	/**
+	 * Sample `[N, C, H, W]` at timestep `t`, fractional or not (one for the whole batch), texts `[N, tokens, channels]` -> `[N, out, H, W]`.
+	 * `guidance` is for networks that read it; 1 if left out.
+	 */
+	predict(sample: Tensor, t: number, states?: Tensor, guidance?: number): Promise<Tensor>;
 	close(): Promise<void>;
 }
 
@@ -25,7 +31,9 @@ const timestep = (t: number) => tensor(Float32Array.of(t), [1]);
 /** Opens a `unet` folder of class UNet2DConditionModel. Sessions are opened at the first sample of each size. */
 export async function openUNet2DCondition(folder: string, options: SessionOptions = {}): Promise<Denoiser> {
 	const where = join(folder, "config.json");
-	const config = parseUNet2DCondition(await readJson(where), where);
+	const json = await readJson(where);
+	requireClass(json, ["UNet2DConditionModel"], where);
+	const config = parseUNet2DCondition(json, where);
 	const weights = await openWeights(folder, "diffusion_pytorch_model");
 	const smallest = 2 ** (config.block_out_channels.length - 1);
 	unet2DCondition(config, weights, { batch: 1, height: smallest, width: smallest, tokens: 1 });
@@ -34,11 +42,17 @@ export async function openUNet2DCondition(folder: string, options: SessionOption
 	return {
 		inChannels: config.in_channels,
 		contextChannels: config.cross_attention_dim,
+		readsGuidance: config.time_cond_proj_dim !== null,
 		files: [where, ...weights.files],
-		async predict(sample, t, states) {
+		async predict(sample, t, states, guidance = 1) {
 			const [batch, , height, width] = sample.dims;
 			const session = await sessions.at({ batch, height, width, tokens: states?.dims[1] ?? 0 });
-			const feeds = { sample, timestep: timestep(t), ...(states ? { encoder_hidden_states: states } : {}) };
+			const feeds = {
+				sample,
+				timestep: timestep(t),
+				...(states ? { encoder_hidden_states: states } : {}),
+				...(config.time_cond_proj_dim === null ? {} : { timestep_cond: guidanceEmbedding(guidance, config.time_cond_proj_dim) }),
+			};
 			return (await session.run(feeds)).out_sample as Tensor;
 		},
 		close: sessions.close,
@@ -48,7 +62,9 @@ export async function openUNet2DCondition(folder: string, options: SessionOption
 /** Opens a `unet` folder of class UNet2DModel. Sessions are opened at the first sample of each size. */
 export async function openUNet2D(folder: string, options: SessionOptions = {}): Promise<Denoiser> {
 	const where = join(folder, "config.json");
-	const config = parseUNet2D(await readJson(where), where);
+	const json = await readJson(where);
+	requireClass(json, ["UNet2DModel"], where);
+	const config = parseUNet2D(json, where);
 	const weights = await openWeights(folder, "diffusion_pytorch_model");
 	const smallest = 2 ** (config.block_out_channels.length - 1);
 	unet2D(config, weights, { batch: 1, height: smallest, width: smallest });
@@ -57,6 +73,7 @@ export async function openUNet2D(folder: string, options: SessionOptions = {}): 
 	return {
 		inChannels: config.in_channels,
 		contextChannels: 0,
+		readsGuidance: false,
 		files: [where, ...weights.files],
 		async predict(sample, t) {
 			const [batch, , height, width] = sample.dims;

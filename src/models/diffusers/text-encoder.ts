@@ -20,8 +20,17 @@ export interface TextEncoder {
 	close(): Promise<void>;
 }
 
+export interface TextEncoderOptions extends SessionOptions {
+	/** Layers left out at the end (`clip_skip` of diffusers' pipelines). */
+	clipSkip?: number;
+}
+
 /** Opens the `text_encoder` and `tokenizer` folders of a diffusers pipeline. */
-export async function openTextEncoder(folder: string, tokenizerFolder: string, options: SessionOptions = {}): Promise<TextEncoder> {
+export async function openTextEncoder(
+	folder: string,
+	tokenizerFolder: string,
+	{ clipSkip = 0, ...session }: TextEncoderOptions = {},
+): Promise<TextEncoder> {
 	const where = join(folder, "config.json");
 	const config = parseClipText(await readJson(where), where);
 	const tokenizer = await openTokenizer(tokenizerFolder);
@@ -34,12 +43,12 @@ export async function openTextEncoder(folder: string, tokenizerFolder: string, o
 		});
 	}
 	const weights = await openWeights(folder, "model");
-	const graph = clipTextModel(config, weights, { batch: 1, tokens: tokenizer.length });
+	const graph = clipTextModel(config, weights, { batch: 1, tokens: tokenizer.length, clipSkip });
 	weights.finish();
-	const session = await openSession(graph, options);
+	const opened = await openSession(graph, session);
 	const states = new Map<string, Promise<Tensor>>();
 	const encode = async (prompt: string): Promise<Tensor> => {
-		const { last_hidden_state: state } = await session.run({ input_ids: tokenizer.encode([prompt]) });
+		const { last_hidden_state: state } = await opened.run({ input_ids: tokenizer.encode([prompt]) });
 		return row(state as Tensor, 0);
 	};
 	return {
@@ -51,6 +60,6 @@ export async function openTextEncoder(folder: string, tokenizerFolder: string, o
 			states.set(prompt, state);
 			return state;
 		},
-		close: () => session.close(),
+		close: () => opened.close(),
 	};
 }

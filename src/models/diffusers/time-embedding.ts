@@ -8,6 +8,8 @@ export interface TimeEmbeddingOptions {
 	out: number;
 	flipSinToCos: boolean;
 	freqShift: number;
+	/** `[1, channels]`, projected and added to the sinusoids: what a distilled network is told of the guidance scale. */
+	condition?: { value: string; channels: number } | undefined;
 }
 
 /**
@@ -23,13 +25,18 @@ function frequencies(channels: number, shift: number): Float32Array {
 }
 
 /** `timestep` float32 `[1]` -> SiLU of the embedding `[1, out]`, which is what every ResnetBlock2D reads. */
-export function timeEmbedding(net: Net, timestep: string, { channels, out, flipSinToCos, freqShift }: TimeEmbeddingOptions): string {
+export function timeEmbedding(net: Net, timestep: string, options: TimeEmbeddingOptions): string {
+	const { channels, out, flipSinToCos, freqShift, condition } = options;
 	const { g } = net;
 	const table = frequencies(channels, freqShift);
 	const time = g.op("Reshape", [timestep, g.ints([-1, 1])]);
 	const phase = g.op("Mul", [time, g.constant(floatTensor(table, [1, table.length]))]);
 	const waves = [g.op("Sin", [phase]), g.op("Cos", [phase])];
 	const embedding = g.op("Concat", flipSinToCos ? waves.reverse() : waves, { axis: -1 });
-	const hidden = silu(net, linear(net, "time_embedding.linear_1", embedding, { in: channels, out }));
+	const projection = { in: condition?.channels ?? 0, out: channels, bias: false };
+	const conditioned = condition
+		? g.op("Add", [embedding, linear(net, "time_embedding.cond_proj", condition.value, projection)])
+		: embedding;
+	const hidden = silu(net, linear(net, "time_embedding.linear_1", conditioned, { in: channels, out }));
 	return silu(net, linear(net, "time_embedding.linear_2", hidden, { in: out, out }));
 }

@@ -21,7 +21,7 @@ const schema = z.strictObject({
 	down_block_types: z
 		.array(z.enum(["DownBlock2D", "CrossAttnDownBlock2D"]))
 		.default(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
-	mid_block_type: only("UNetMidBlock2DCrossAttn"),
+	mid_block_type: z.literal("UNetMidBlock2DCrossAttn").nullable().default("UNetMidBlock2DCrossAttn"),
 	up_block_types: z
 		.array(z.enum(["UpBlock2D", "CrossAttnUpBlock2D"]))
 		.default(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
@@ -56,7 +56,8 @@ const schema = z.strictObject({
 	time_embedding_dim: positive.nullable().default(null),
 	time_embedding_act_fn: only(null),
 	timestep_post_act: only(null),
-	time_cond_proj_dim: only(null),
+	// Of networks distilled with guidance (LCM): they read the guidance scale and need no second, unconditional half.
+	time_cond_proj_dim: positive.nullable().default(null),
 	conv_in_kernel: only(3),
 	conv_out_kernel: only(3),
 	projection_class_embeddings_input_dim: only(null),
@@ -96,7 +97,7 @@ export interface UNet2DConditionDims extends UNetDims {
 
 /**
  * Inputs `sample` `[N, in, h, w]`, `timestep` float32 `[1]` (one for the whole batch) and `encoder_hidden_states` `[N, tokens, dim]`;
- * output `out_sample` `[N, out, h, w]`.
+ * with `time_cond_proj_dim` also `timestep_cond` `[1, time_cond_proj_dim]`, see `guidanceEmbedding`. Output `out_sample` `[N, out, h, w]`.
  */
 export function unet2DCondition(config: UNet2DConditionConfig, weights: Weights, dims: UNet2DConditionDims): Graph {
 	const { batch, height, width, tokens } = dims;
@@ -107,12 +108,15 @@ export function unet2DCondition(config: UNet2DConditionConfig, weights: Weights,
 	const timestep = g.input("timestep", "float", [1]);
 	const states = g.input("encoder_hidden_states", "float", [batch, tokens, config.cross_attention_dim]);
 	const context = { value: states, channels: config.cross_attention_dim, tokens };
+	const guidance = config.time_cond_proj_dim;
+	const condition = guidance === null ? undefined : { value: g.input("timestep_cond", "float", [1, guidance]), channels: guidance };
 	const timeChannels = config.time_embedding_dim ?? 4 * config.block_out_channels[0];
 	const time = timeEmbedding(net, timestep, {
 		channels: config.block_out_channels[0],
 		out: timeChannels,
 		flipSinToCos: config.flip_sin_to_cos,
 		freqShift: config.freq_shift,
+		condition,
 	});
 	// In this class `attention_head_dim` is the number of heads (huggingface/diffusers issue 2011).
 	const heads = perLevel(config.attention_head_dim, levels);
@@ -140,6 +144,7 @@ export function unet2DCondition(config: UNet2DConditionConfig, weights: Weights,
 			time: { value: time, channels: timeChannels },
 			down: config.down_block_types.map((type, level) => (type === "CrossAttnDownBlock2D" ? attend(level) : undefined)),
 			middle: attend(levels - 1),
+			hasMiddle: config.mid_block_type !== null,
 			up: config.up_block_types.map((type, i) => (type === "CrossAttnUpBlock2D" ? attend(levels - 1 - i) : undefined)).reverse(),
 		},
 	);

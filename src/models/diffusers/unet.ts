@@ -18,9 +18,16 @@ export interface UNetPlan {
 	downsamplePadding: number;
 	midScale: number;
 	time: { value: string; channels: number };
+	/** Whether time scales and shifts in the ResNets instead of being added. */
+	scaleShift?: boolean;
+	/** Levels whose map is halved on the way down, or doubled on the way up, by a ResNet and not by one convolution. */
+	resnetDown?: readonly boolean[];
+	resnetUp?: readonly boolean[];
 	/** The attention that follows each ResNet of a block, if its type has one; levels count from the outermost. */
 	down: readonly (Attend | undefined)[];
 	middle: Attend | undefined;
+	/** Some small models have no middle block at all. */
+	hasMiddle?: boolean;
 	up: readonly (Attend | undefined)[];
 }
 
@@ -29,7 +36,8 @@ export type Attend = (net: Net, name: string, x: Feature) => Feature;
 
 /** `x` is the sample; the result has `outChannels` channels and the same size. */
 export function unet(net: Net, sample: Feature, plan: UNetPlan): Feature {
-	const { norm, time } = plan;
+	const { norm, time, scaleShift = false, resnetDown = [], resnetUp = [] } = plan;
+	const shared = { norm, time, scaleShift };
 	const levels = plan.blockOutChannels.length;
 	let x = conv2d(net, "conv_in", sample, { out: plan.blockOutChannels[0] });
 	const skips: Feature[] = [x];
@@ -38,30 +46,39 @@ export function unet(net: Net, sample: Feature, plan: UNetPlan): Feature {
 		const block = `down_blocks.${level}`;
 		const attend = plan.down[level];
 		for (let i = 0; i < plan.layersPerBlock[level]; i++) {
-			x = resnet(net, `${block}.resnets.${i}`, x, { out: plan.blockOutChannels[level], norm, time });
+			x = resnet(net, `${block}.resnets.${i}`, x, { ...shared, out: plan.blockOutChannels[level] });
 			if (attend) x = attend(net, `${block}.attentions.${i}`, x);
 			skips.push(x);
 		}
 		if (level === levels - 1) continue;
-		x = downsample(net, `${block}.downsamplers.0`, x, plan.downsamplePadding);
+		const down = `${block}.downsamplers.0`;
+		x = resnetDown[level]
+			? resnet(net, down, x, { ...shared, out: x.channels, resample: "down" })
+			: downsample(net, down, x, plan.downsamplePadding);
 		skips.push(x);
 	}
 
-	x = resnet(net, "mid_block.resnets.0", x, { out: x.channels, norm, time, outputScale: plan.midScale });
-	if (plan.middle) x = plan.middle(net, "mid_block.attentions.0", x);
-	x = resnet(net, "mid_block.resnets.1", x, { out: x.channels, norm, time, outputScale: plan.midScale });
+	if (plan.hasMiddle ?? true) {
+		x = resnet(net, "mid_block.resnets.0", x, { ...shared, out: x.channels, outputScale: plan.midScale });
+		if (plan.middle) x = plan.middle(net, "mid_block.attentions.0", x);
+		x = resnet(net, "mid_block.resnets.1", x, { ...shared, out: x.channels, outputScale: plan.midScale });
+	}
 
 	for (let level = levels - 1; level >= 0; level--) {
 		const block = `up_blocks.${levels - 1 - level}`;
 		const attend = plan.up[level];
 		for (let i = 0; i <= plan.layersPerBlock[level]; i++) {
 			x = concat(net, x, skips.pop());
-			x = resnet(net, `${block}.resnets.${i}`, x, { out: plan.blockOutChannels[level], norm, time });
+			x = resnet(net, `${block}.resnets.${i}`, x, { ...shared, out: plan.blockOutChannels[level] });
 			if (attend) x = attend(net, `${block}.attentions.${i}`, x);
 		}
 		// Sizes that do not halve evenly: the next skip tells how large the enlarged map must be.
 		const next = skips.at(-1);
-		if (next) x = upsample(net, `${block}.upsamplers.0`, x, next.height, next.width);
+		if (!next) continue;
+		const up = `${block}.upsamplers.0`;
+		x = resnetUp[level]
+			? resnet(net, up, x, { ...shared, out: x.channels, resample: "up" })
+			: upsample(net, up, x, next.height, next.width);
 	}
 
 	const normal = groupNorm(net, "conv_norm_out", x, norm);
