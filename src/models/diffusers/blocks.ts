@@ -1,6 +1,7 @@
 /** @file The blocks of the two UNets and of AutoencoderKL, under the names that diffusers gives their weights. */
 import {
 	attention,
+	averagePool,
 	conv2d,
 	type Feature,
 	fromTokens,
@@ -17,28 +18,42 @@ import {
 export interface ResnetOptions {
 	out: number;
 	norm: GroupNormOptions;
-	/** The time embedding `[1, channels]` after its activation; left out in autoencoders. */
+	/** The time embedding `[1, channels]` (or `[N, channels]`) after its activation; left out in autoencoders. */
 	time?: { value: string; channels: number };
+	/** Whether time scales and shifts what the second norm gives, instead of being added before it. */
+	scaleShift?: boolean;
+	/** Halves or doubles the map before the first convolution and on the shortcut. */
+	resample?: "down" | "up";
 	/** The sum with the shortcut is divided by this. */
 	outputScale?: number;
 }
 
 /** ResnetBlock2D: norm, SiLU, convolution, time, norm, SiLU, convolution, shortcut. */
-export function resnet(net: Net, name: string, x: Feature, { out, norm, time, outputScale = 1 }: ResnetOptions): Feature {
+export function resnet(net: Net, name: string, x: Feature, options: ResnetOptions): Feature {
+	const { out, norm, time, scaleShift = false, resample, outputScale = 1 } = options;
 	const { g } = net;
-	const activated = (part: string, input: Feature) => ({
-		...input,
-		value: silu(net, groupNorm(net, `${name}.${part}`, input, norm).value),
-	});
-	let hidden = conv2d(net, `${name}.conv1`, activated("norm1", x), { out });
-	if (time) {
-		const shift = linear(net, `${name}.time_emb_proj`, time.value, { in: time.channels, out });
-		hidden = { ...hidden, value: g.op("Add", [hidden.value, g.op("Reshape", [shift, g.ints([-1, out, 1, 1])])]) };
+	const activated = (input: Feature): Feature => ({ ...input, value: silu(net, input.value) });
+	const embedded = (channels: number, { value, channels: from }: { value: string; channels: number }) =>
+		g.op("Reshape", [linear(net, `${name}.time_emb_proj`, value, { in: from, out: channels }), g.ints([-1, channels, 1, 1])]);
+	const input = resampled(net, x, resample);
+	let hidden = resampled(net, activated(groupNorm(net, `${name}.norm1`, x, norm)), resample);
+	hidden = conv2d(net, `${name}.conv1`, hidden, { out });
+	if (time && !scaleShift) hidden = { ...hidden, value: g.op("Add", [hidden.value, embedded(out, time)]) };
+	hidden = groupNorm(net, `${name}.norm2`, hidden, norm);
+	if (time && scaleShift) {
+		const [scale, shift] = g.ops("Split", [embedded(2 * out, time)], 2, { axis: 1, num_outputs: 2 });
+		const scaled = g.op("Mul", [hidden.value, g.op("Add", [scale, g.scalar(1)])]);
+		hidden = { ...hidden, value: g.op("Add", [scaled, shift]) };
 	}
-	hidden = conv2d(net, `${name}.conv2`, activated("norm2", hidden), { out });
-	const shortcut = x.channels === out ? x : conv2d(net, `${name}.conv_shortcut`, x, { out, kernel: 1 });
+	hidden = conv2d(net, `${name}.conv2`, activated(hidden), { out });
+	const shortcut = x.channels === out ? input : conv2d(net, `${name}.conv_shortcut`, input, { out, kernel: 1 });
 	const sum = g.op("Add", [shortcut.value, hidden.value]);
 	return { ...hidden, value: outputScale === 1 ? sum : g.op("Div", [sum, g.scalar(outputScale)]) };
+}
+
+function resampled(net: Net, x: Feature, resample: ResnetOptions["resample"]): Feature {
+	if (resample === "down") return averagePool(net, x);
+	return resample === "up" ? upsampleNearest(net, x, 2 * x.height, 2 * x.width) : x;
 }
 
 /** Downsample2D with a convolution; padding 0 pads one row and one column at the end instead. */
@@ -52,14 +67,15 @@ export function upsample(net: Net, name: string, x: Feature, height = 2 * x.heig
 }
 
 export interface SelfAttentionOptions {
-	norm: GroupNormOptions;
+	/** Left out: without a norm. */
+	norm: GroupNormOptions | undefined;
 	headDim: number;
 	outputScale?: number;
 }
 
 /** Self-attention over all positions with its own GroupNorm and shortcut, as in UNet2DModel and AutoencoderKL. */
 export function selfAttention(net: Net, name: string, x: Feature, { norm, headDim, outputScale = 1 }: SelfAttentionOptions): Feature {
-	const tokens = toTokens(net, groupNorm(net, `${name}.group_norm`, x, norm));
+	const tokens = toTokens(net, norm ? groupNorm(net, `${name}.group_norm`, x, norm) : x);
 	const heads = Math.floor(x.channels / headDim);
 	const mixed = attention(net, name, tokens, { channels: x.channels, heads, queryTokens: x.height * x.width, bias: true });
 	const sum = net.g.op("Add", [fromTokens(net, mixed, x).value, x.value]);

@@ -95,6 +95,12 @@ export function upsampleNearest({ g }: Net, x: Feature, height: number, width: n
 	return { ...x, value, height, width };
 }
 
+/** Means of 2 x 2 places; an odd last row or column is left out. */
+export function averagePool({ g }: Net, x: Feature): Feature {
+	const value = g.op("AveragePool", [x.value], { kernel_shape: [2, 2], strides: [2, 2] });
+	return { ...x, value, height: Math.floor(x.height / 2), width: Math.floor(x.width / 2) };
+}
+
 export interface AttentionOptions {
 	/** Channels of the queries' input and of the result. */
 	channels: number;
