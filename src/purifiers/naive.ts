@@ -5,6 +5,7 @@ import { quantise } from "../image/rgb.ts";
 import { random } from "../tensor/random.ts";
 import { bySize } from "./by-size.ts";
 import { guidedFields, parseOptions } from "./options.ts";
+import { imageToImage } from "./pipelines/image-to-image.ts";
 import type { InpaintPipeline } from "./pipelines/inpaint.ts";
 import type { Purifier } from "./purifier.ts";
 
@@ -30,11 +31,10 @@ export function naive(pipeline: InpaintPipeline, options: NaiveOptions = {}): Pu
 				const mask = fullMask({ height, width });
 				const jobs = group.map(({ id, image }) => ({
 					image,
-					mask,
 					prompt: settings.prompt,
 					random: random(seed, id, "naive", repetition),
 				}));
-				const painted = await pipeline.inpaint(jobs, { ...settings, onProgress: onStep, signal });
+				const painted = await imageToImage(pipeline, jobs, { ...settings, onProgress: onStep, signal });
 				return painted.map((image) => ({ image: quantise(image), mask }));
 			}),
 	};

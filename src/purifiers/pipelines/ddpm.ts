@@ -8,7 +8,9 @@ import type { SessionOptions } from "../../runtime/index.ts";
 import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFromConfig } from "../../schedulers/scheduler.ts";
 import type { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
-import { groups, joined, padded, rowCopy, toModel, toPixels } from "./batches.ts";
+import { joined, padded, rowCopy, toModel, toPixels } from "./batches.ts";
+import { denoise } from "./denoising.ts";
+import { type Batch, type RunOptions, runBatches } from "./run-batches.ts";
 
 export interface DenoiseJob {
 	/** `[3, H, W]`, pixels in [0, 1]. */
@@ -19,14 +21,12 @@ export interface DenoiseJob {
 	random: Random;
 }
 
-export interface DenoiseOptions {
+export interface DenoiseOptions extends RunOptions {
 	/** Timestep up to which noise is added, of the scheduler's num_train_timesteps. */
 	t?: number;
 	sampler?: Sampler;
 	/** Denoising steps, evenly spaced from `t` down. Default: all `t` of them. */
 	steps?: number | undefined;
-	onProgress?: ((done: number) => void) | undefined;
-	signal?: AbortSignal | undefined;
 }
 
 export interface DdpmPipeline {
@@ -95,47 +95,35 @@ export async function openDdpmPipeline(
 		return schedulerFromConfig(schedulerJson, schedulerPath, CLASSES[sampler])({ steps: timestepsBelow(t, steps) });
 	};
 
+	const restore = async ({ jobs, onStep }: Batch<DenoiseJob>, scheduler: Scheduler, { signal }: DenoiseOptions): Promise<Tensor[]> => {
+		const { dims } = jobs[0].image;
+		const randoms = jobs.map((job) => job.random);
+		const clean = jobs.map((job) => toModel(job.image.data));
+		const noise = clean.map((image, i) => randoms[i].normals(image.length));
+		const samples = await denoise({
+			scheduler,
+			samples: clean.map((image, i) => scheduler.addNoise(image, noise[i], 0)),
+			noise,
+			randoms,
+			predict: async (rows, t) => {
+				const output = await unet.predict(joined(padded(rows, batch), dims), t);
+				return rows.map((_, i) => rowCopy(output, i));
+			},
+			known: jobs.map(({ mask }, i) => (mask ? { clean: clean[i], mask: mask.data } : undefined)),
+			onStep: (step) => onStep(step, dims),
+			signal,
+		});
+		return samples.map((sample) => tensor(toPixels(sample), dims));
+	};
+
 	return {
 		hash,
 		batch,
 		async denoise(jobs, options = {}) {
-			const { onProgress, signal } = options;
 			const scheduler = loop(options);
-			const { timesteps } = scheduler;
-			const batches = groups(jobs, batch);
-			const total = batches.length * timesteps.length;
-			const results: Tensor[] = [];
-			for (const [n, group] of batches.entries()) {
-				const { dims } = group[0].image;
-				const clean = group.map((job) => toModel(job.image.data));
-				const noise = group.map((job) => job.random.normals(job.image.data.length));
-				const loops = clean.map(() => scheduler.start());
-				let samples = clean.map((image, i) => scheduler.addNoise(image, noise[i], 0));
-				for (const [s, t] of timesteps.entries()) {
-					signal?.throwIfAborted();
-					const inputs = samples.map((sample) => scheduler.scaleModelInput(sample, s));
-					const output = await unet.predict(joined(padded(inputs, batch), dims), t);
-					samples = samples.map((sample, i) => {
-						const draw = scheduler.needsNoise(s) ? group[i].random.normals(sample.length) : undefined;
-						return loops[i](rowCopy(output, i), sample, draw);
-					});
-					samples = samples.map((sample, i) => {
-						const { mask } = group[i];
-						if (!mask) return sample;
-						// As in inpainting with a 4-channel UNet: the known part follows the forward process of the first draw.
-						return merged(sample, s + 1 < timesteps.length ? scheduler.addNoise(clean[i], noise[i], s + 1) : clean[i], mask.data);
-					});
-					onProgress?.((n * timesteps.length + s + 1) / total);
-				}
-				results.push(...group.map((job, i) => tensor(toPixels(samples[i]), job.image.dims)));
-			}
-			return results;
+			const { length: steps } = scheduler.timesteps;
+			return runBatches(jobs, { size: batch, steps, run: (group) => restore(group, scheduler, options) }, options);
 		},
 		close: unet.close,
 	};
-}
-
-/** `inside` where the mask is above 0.5, `outside` elsewhere; the mask has one channel. */
-function merged(inside: Float32Array, outside: Float32Array, mask: Float32Array): Float32Array {
-	return inside.map((v, p) => (mask[p % mask.length] > 0.5 ? v : outside[p]));
 }
