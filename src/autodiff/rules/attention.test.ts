@@ -64,3 +64,19 @@ describe("Attention", () => {
 	it("a cache is refused", () =>
 		expect(check([x(1, 2, 1, 4), x(1, 2, 1, 4), x(1, 2, 1, 4), undefined, x(1, 2, 3, 4), x(1, 2, 3, 4)])).rejects.toThrow("cache"));
 });
+
+describe("com.microsoft MultiHeadAttention", () => {
+	const multiHead = (inputs: readonly Operand[], attributes: RuleCase["attributes"] = {}) =>
+		checkRule({ op: "MultiHeadAttention", domain: "com.microsoft", opset: 21, inputs, attributes: { num_heads: 2, ...attributes } });
+	const [left, bias] = [undefined, { dims: [1, 1, 4, 5] }];
+
+	it("of queries over other keys, with a scale", async () => {
+		await multiHead([x(2, 4, 6), x(2, 5, 6), x(2, 5, 8)]);
+		await multiHead([x(2, 4, 6), x(2, 5, 6), x(2, 5, 6)], { scale: float(0.3), num_heads: 3 });
+	});
+
+	it("with numbers added to the scores", () => multiHead([x(1, 4, 6), x(1, 5, 6), x(1, 5, 6), left, left, bias]));
+
+	it("a bias of its own is refused", () =>
+		expect(multiHead([x(1, 4, 6), x(1, 5, 6), x(1, 5, 6), x(18)])).rejects.toThrow("add biases before"));
+});

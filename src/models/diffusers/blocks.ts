@@ -95,13 +95,13 @@ export interface TransformerOptions {
 export function transformer(net: Net, name: string, x: Feature, options: TransformerOptions): Feature {
 	const { heads, layers, groups, linearProjection, context } = options;
 	const channels = x.channels;
-	const square = { in: channels, out: channels };
+	const queryTokens = x.height * x.width;
+	const square = { in: channels, out: channels, tokens: queryTokens };
 	// Transformer2DModel fixes this epsilon, whatever norm_eps says.
 	const normal = groupNorm(net, `${name}.norm`, x, { groups, epsilon: 1e-6 });
 	let tokens = linearProjection
 		? linear(net, `${name}.proj_in`, toTokens(net, normal), square)
 		: toTokens(net, conv2d(net, `${name}.proj_in`, normal, { out: channels, kernel: 1 }));
-	const queryTokens = x.height * x.width;
 	for (let i = 0; i < layers; i++) {
 		const block = `${name}.transformer_blocks.${i}`;
 		const add = (value: string) => {
@@ -109,7 +109,7 @@ export function transformer(net: Net, name: string, x: Feature, options: Transfo
 		};
 		add(attention(net, `${block}.attn1`, layerNorm(net, `${block}.norm1`, tokens, channels), { channels, heads, queryTokens }));
 		add(attention(net, `${block}.attn2`, layerNorm(net, `${block}.norm2`, tokens, channels), { channels, heads, queryTokens, context }));
-		add(feedForward(net, `${block}.ff.net`, layerNorm(net, `${block}.norm3`, tokens, channels), channels));
+		add(feedForward(net, `${block}.ff.net`, layerNorm(net, `${block}.norm3`, tokens, channels), channels, queryTokens));
 	}
 	const out = linearProjection
 		? fromTokens(net, linear(net, `${name}.proj_out`, tokens, square), x)
@@ -118,10 +118,10 @@ export function transformer(net: Net, name: string, x: Feature, options: Transfo
 }
 
 /** GEGLU: one half of the projection, times the GELU of the other; then back to the channels. */
-function feedForward(net: Net, name: string, x: string, channels: number): string {
+function feedForward(net: Net, name: string, x: string, channels: number, tokens: number): string {
 	const { g } = net;
 	const inner = 4 * channels;
-	const projected = linear(net, `${name}.0.proj`, x, { in: channels, out: 2 * inner });
-	const [value, gate] = g.ops("Split", [projected], 2, { axis: -1, num_outputs: 2 });
-	return linear(net, `${name}.2`, g.op("Mul", [value, g.op("Gelu", [gate])]), { in: inner, out: channels });
+	const half = (rows: readonly [number, number]) => linear(net, `${name}.0.proj`, x, { in: channels, out: 2 * inner, tokens, rows });
+	const gated = g.op("Mul", [half([0, inner]), g.op("Gelu", [half([inner, 2 * inner])])]);
+	return linear(net, `${name}.2`, gated, { in: inner, out: channels, tokens });
 }

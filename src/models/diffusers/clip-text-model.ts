@@ -100,10 +100,11 @@ export function clipTextModel(config: ClipTextConfig, weights: Weights, { batch,
 		const mixed = attention(net, `${layer}.self_attn`, first, { channels, heads, queryTokens: tokens, bias: true, names, mask });
 		x = g.op("Add", [x, mixed]);
 		const second = layerNorm(net, `${layer}.layer_norm2`, x, channels, epsilon);
-		const inner = linear(net, `${layer}.mlp.fc1`, second, { in: channels, out: config.intermediate_size });
+		const inner = linear(net, `${layer}.mlp.fc1`, second, { in: channels, out: config.intermediate_size, tokens });
 		const outer = linear(net, `${layer}.mlp.fc2`, activation(net, inner, config.hidden_act), {
 			in: config.intermediate_size,
 			out: channels,
+			tokens,
 		});
 		x = g.op("Add", [x, outer]);
 		if (i === layers - 1) chosen = x;
