@@ -35,8 +35,17 @@ export function visited(config: NoiseScheduleConfig, { steps, strength }: LoopOp
 	return { timesteps: all.slice(skipped(all.length, strength)), stride: Math.floor(config.num_train_timesteps / all.length) };
 }
 
-/** The step at place `i` of the timesteps; `noise` is there wherever `needsNoise(i)` says so. */
-export type StepAt = (i: number, modelOutput: Float32Array, sample: Float32Array, noise?: Float32Array) => Float32Array;
+/**
+ * The step at place `i` of the timesteps. `noise` is there wherever `needsNoise(i)` says so, `learned` where the model's output has a second
+ * half: what it learned of the variance.
+ */
+export type StepAt = (
+	i: number,
+	modelOutput: Float32Array,
+	sample: Float32Array,
+	noise?: Float32Array,
+	learned?: Float32Array,
+) => Float32Array;
 
 export interface SchedulerParts extends Omit<Scheduler, "start" | "initNoiseSigma" | "needsNoise" | "scaleModelInput"> {
 	initNoiseSigma?: number;
@@ -63,9 +72,9 @@ export function schedulerOf({
 		initNoiseSigma,
 		needsNoise,
 		scaleModelInput,
-		start() {
+		start(from = 0) {
 			const step = stepAt();
-			let i = 0;
+			let i = from;
 			return (modelOutput, sample, noise) => {
 				if (i >= timesteps.length) {
 					throw fault(name, `${timesteps.length} steps`, "one more", "call start() for another loop");
@@ -73,7 +82,10 @@ export function schedulerOf({
 				if (needsNoise(i) && !noise) {
 					throw fault(`${name}, step at t = ${timesteps[i]}`, "noise", "none", "pass noise of the sample's length");
 				}
-				return step(i++, modelOutput, sample, noise);
+				const n = sample.length;
+				if (modelOutput.length === 2 * n) return step(i++, modelOutput.subarray(0, n), sample, noise, modelOutput.subarray(n));
+				if (modelOutput.length === n) return step(i++, modelOutput, sample, noise);
+				throw fault(name, `a model output of ${n} or ${2 * n} numbers`, `${modelOutput.length}`, "use a model that fits the sample");
 			};
 		},
 	};

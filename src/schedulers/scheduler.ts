@@ -12,10 +12,13 @@ import type { NoiseScheduleConfig } from "./noise-schedule.ts";
 import { pndm } from "./pndm.ts";
 import { vpSde } from "./vp-sde.ts";
 
-/** The next step of one sample: from the model's output to the sample at the next place. Results are new arrays. */
+/**
+ * The next step of one sample: from the model's output to the sample at the next place. Results are new arrays. An output twice as long as
+ * the sample has the learned variance in its second half; only DDPM's "learned_range" reads it.
+ */
 export type Step = (modelOutput: Float32Array, sample: Float32Array, noise?: Float32Array) => Float32Array;
 
-/** A sampler set up for one loop. `i` is a place in `timesteps`. Samples, noise and model outputs are flat arrays of equal length. */
+/** A sampler set up for one loop. `i` is a place in `timesteps`. Samples, noise and what models predict are flat arrays of equal length. */
 export interface Scheduler {
 	readonly name: string;
 	readonly config: NoiseScheduleConfig;
@@ -29,8 +32,11 @@ export interface Scheduler {
 	scaleModelInput(sample: Float32Array, i: number): Float32Array;
 	/** The forward process: the clean sample with the noise of place `i`. */
 	addNoise(sample: Float32Array, noise: Float32Array, i: number): Float32Array;
-	/** A loop over one sample: multistep samplers remember its outputs, so every sample has a loop of its own. Call it once a step. */
-	start(): Step;
+	/**
+	 * A loop over one sample, from place `from` (default 0) on: multistep samplers remember its outputs, so every sample has a loop of
+	 * its own. Call it once a step.
+	 */
+	start(from?: number): Step;
 }
 
 export interface LoopOptions {

@@ -119,7 +119,7 @@ def pictures(model):
 def repaint():
     """The timesteps of RePaintScheduler, and loops with a stand-in model, sin(x + t / 100) / 2, and given noise."""
     schedules = []
-    for steps, jumps in ((250, {}), (20, {}), (20, dict(jump_length=5, jump_n_sample=3)), (13, dict(jump_length=4, jump_n_sample=2)), (10, {})):
+    for steps, jumps in ((250, {}), (20, {}), (20, dict(jump_length=5, jump_n_sample=3)), (13, dict(jump_length=4, jump_n_sample=2))):
         scheduler = RePaintScheduler()
         scheduler.set_timesteps(steps, **jumps)
         stride = 1000 // steps
@@ -135,17 +135,20 @@ def repaint():
         draws = random(120, 1, 3, 4, seed=33)
         draw_from(iter(draws.split(1)), RePaintScheduler.__module__)
         sample = sys.modules[RePaintScheduler.__module__].randn_tensor()
+        # The samples after every step down; those of the ways up show in what follows.
         last, trace = scheduler.timesteps[0] + 1, []
         for t in scheduler.timesteps:
             if t < last:
                 output = torch.sin(sample + t / 100) / 2
                 # RePaint's mask is 1 where the image is known.
                 sample = scheduler.step(output, t, sample, image, 1 - mask).prev_sample
+                trace.append([round(v, 7) for v in sample.flatten().tolist()])
             else:
                 sample = scheduler.undo_step(sample, last)
             last = t
-            trace.append([round(v, 7) for v in sample.flatten().tolist()])
-        loops.append({"config": config, **jumps, "image": image.flatten().tolist(), "mask": mask.flatten().tolist(), "draws": draws[: len(trace) + 1].flatten(1).tolist(), "trace": trace})
+        used = draws[: len(scheduler.timesteps) + 1]
+        known = {"image": image.flatten().tolist(), "mask": mask.flatten().tolist()}
+        loops.append({"config": config, **jumps, **known, "draws": used.flatten(1).tolist(), "trace": trace})
     (OUT / "repaint.json").write_text(json.dumps({"schedules": schedules, "loops": loops}) + "\n")
 
 

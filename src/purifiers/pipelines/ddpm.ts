@@ -5,11 +5,12 @@ import { KintsugiError } from "../../errors.ts";
 import { type HashMemo, hashFiles } from "../../hub/hash.ts";
 import { openUNet2D } from "../../models/diffusers/denoiser.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
+import type { Resampling } from "../../schedulers/resampling.ts";
 import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFromConfig } from "../../schedulers/scheduler.ts";
 import type { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { joined, padded, rowCopy, toModel, toPixels } from "./batches.ts";
-import { denoise } from "./denoising.ts";
+import { denoise, stepsOf } from "./denoising.ts";
 import { type Batch, type RunOptions, runBatches } from "./run-batches.ts";
 
 export interface DenoiseJob {
@@ -27,6 +28,8 @@ export interface DenoiseOptions extends RunOptions {
 	sampler?: Sampler;
 	/** Denoising steps, evenly spaced from `t` down. Default: all `t` of them. */
 	steps?: number | undefined;
+	/** RePaint, for jobs with masks: back up and down again, so that the painting and what is around it agree. */
+	resample?: Resampling | undefined;
 }
 
 export interface DdpmPipeline {
@@ -95,7 +98,11 @@ export async function openDdpmPipeline(
 		return schedulerFromConfig(schedulerJson, schedulerPath, CLASSES[sampler])({ steps: timestepsBelow(t, steps) });
 	};
 
-	const restore = async ({ jobs, onStep }: Batch<DenoiseJob>, scheduler: Scheduler, { signal }: DenoiseOptions): Promise<Tensor[]> => {
+	const restore = async (
+		{ jobs, onStep }: Batch<DenoiseJob>,
+		scheduler: Scheduler,
+		{ resample, signal }: DenoiseOptions,
+	): Promise<Tensor[]> => {
 		const { dims } = jobs[0].image;
 		const randoms = jobs.map((job) => job.random);
 		const clean = jobs.map((job) => toModel(job.image.data));
@@ -110,6 +117,7 @@ export async function openDdpmPipeline(
 				return rows.map((_, i) => rowCopy(output, i));
 			},
 			known: jobs.map(({ mask }, i) => (mask ? { clean: clean[i], mask: mask.data } : undefined)),
+			resample,
 			onStep: (step) => onStep(step, dims),
 			signal,
 		});
@@ -121,7 +129,7 @@ export async function openDdpmPipeline(
 		batch,
 		async denoise(jobs, options = {}) {
 			const scheduler = loop(options);
-			const { length: steps } = scheduler.timesteps;
+			const steps = stepsOf(scheduler, options.resample);
 			return runBatches(jobs, { size: batch, steps, run: (group) => restore(group, scheduler, options) }, options);
 		},
 		close: unet.close,

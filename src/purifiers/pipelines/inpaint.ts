@@ -7,12 +7,13 @@ import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
 import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
 import { openTextEncoder } from "../../models/diffusers/text-encoder.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
+import type { Resampling } from "../../schedulers/resampling.ts";
 import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFromConfig } from "../../schedulers/scheduler.ts";
 import type { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { joined, padded, rowCopy, toPixels } from "./batches.ts";
-import { byBlending, byChannels, type Condition } from "./conditioning.ts";
-import { denoise } from "./denoising.ts";
+import { byBlending, byChannels } from "./conditioning.ts";
+import { denoise, stepsOf } from "./denoising.ts";
 import { guidedPrediction } from "./guidance.ts";
 import { type Batch, type RunOptions, runBatches } from "./run-batches.ts";
 
@@ -39,6 +40,8 @@ export interface InpaintOptions extends RunOptions {
 	eta?: number;
 	/** What full strength starts from; below it, every loop starts from the noised image. */
 	start?: "noise" | "image";
+	/** RePaint, for UNets of 4 channels: back up and down again, so that the painting and what is around it agree. */
+	resample?: Resampling | undefined;
 }
 
 export interface InpaintPipeline {
@@ -96,15 +99,20 @@ export async function openInpaintPipeline(
 	const unet = await openUNet2DCondition(join(folder, "unet"), session);
 	const autoencoder = await openAutoencoder(join(folder, "vae"), session);
 	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), session);
-	const condition = conditionOf(join(folder, "unet"), unet.inChannels, autoencoder);
+	const { latentChannels } = autoencoder;
+	requireChannels(join(folder, "unet"), unet.inChannels, [2 * latentChannels + 1, latentChannels]);
+	const blends = unet.inChannels === latentChannels;
+	const condition = blends ? byBlending(autoencoder) : byChannels(autoencoder);
 	requireChannels(join(folder, "text_encoder"), text.channels, [unet.contextChannels]);
 	const hash = await hashFiles([...unet.files, ...autoencoder.files, ...text.files, schedulerPath], { base: folder, ...hashing });
 
-	const loop = ({ steps = 20, strength = 1, eta = 0, scheduler = "ddim" }: InpaintOptions): Scheduler =>
-		schedulerFromConfig(schedulerJson, schedulerPath, CLASSES[scheduler])({ steps, strength, eta });
+	const loop = ({ steps = 20, strength = 1, eta = 0, scheduler = "ddim", resample }: InpaintOptions): Scheduler => {
+		if (resample && !blends) throw noResampling(join(folder, "unet"));
+		return schedulerFromConfig(schedulerJson, schedulerPath, CLASSES[scheduler])({ steps, strength, eta });
+	};
 
 	const paint = async ({ jobs, onStep }: Batch<InpaintJob>, scheduler: Scheduler, options: InpaintOptions): Promise<Tensor[]> => {
-		const { guidance = 7.5, negativePrompt = "", strength = 1, start = "noise", signal } = options;
+		const { guidance = 7.5, negativePrompt = "", strength = 1, start = "noise", resample, signal } = options;
 		signal?.throwIfAborted();
 		const fromImage = strength < 1 || start === "image";
 		const { dims, images, input, known } = await condition(jobs, { batch, fromImage });
@@ -121,6 +129,7 @@ export async function openInpaintPipeline(
 			randoms,
 			predict: (samples, t) => predict(samples.map(input), t, [unet.inChannels, dims[1], dims[2]]),
 			known,
+			resample,
 			onStep: (step) => onStep(step, dims),
 			signal,
 		});
@@ -133,10 +142,10 @@ export async function openInpaintPipeline(
 		hash,
 		batch,
 		autoencoder,
-		steps: (options) => loop(options).timesteps.length,
+		steps: (options) => stepsOf(loop(options), options.resample),
 		async inpaint(jobs, options = {}) {
 			const scheduler = loop(options);
-			const { length: steps } = scheduler.timesteps;
+			const steps = stepsOf(scheduler, options.resample);
 			return runBatches(jobs, { size: batch, steps, run: (group) => paint(group, scheduler, options) }, options);
 		},
 		async close() {
@@ -145,13 +154,6 @@ export async function openInpaintPipeline(
 			await text.close();
 		},
 	};
-}
-
-/** 2 C + 1 channels: latents, mask, masked latents. C channels: latents alone. */
-function conditionOf(where: string, inChannels: number, autoencoder: Autoencoder): Condition {
-	const { latentChannels } = autoencoder;
-	requireChannels(where, inChannels, [2 * latentChannels + 1, latentChannels]);
-	return inChannels === latentChannels ? byBlending(autoencoder) : byChannels(autoencoder);
 }
 
 function requireChannels(where: string, found: number, expected: readonly number[]): void {
@@ -163,3 +165,11 @@ function requireChannels(where: string, found: number, expected: readonly number
 		fix: "use the folder of an inpainting or text-to-image pipeline",
 	});
 }
+
+const noResampling = (where: string) =>
+	new KintsugiError("value", {
+		where,
+		expected: "resample with a UNet of 4 channels only",
+		found: "a UNet that is shown the mask and what is around it",
+		fix: "leave resample out",
+	});
