@@ -8,6 +8,8 @@ export const noiseScheduleFields = {
 	beta_end: z.number().positive().default(0.02),
 	beta_schedule: z.enum(["linear", "scaled_linear", "squaredcos_cap_v2"]).default("linear"),
 	trained_betas: z.array(z.number()).nullable().default(null),
+	// Of the first versions of diffusers, and in google/ddpm-* to this day; it was never used.
+	timestep_values: z.null().optional(),
 	steps_offset: z.int().nonnegative().default(0),
 	prediction_type: z.enum(["epsilon", "sample", "v_prediction"]).default("epsilon"),
 	timestep_spacing: z.enum(["leading", "trailing", "linspace"]).default("leading"),
