@@ -26,8 +26,8 @@ const schema = z
 		use_lu_lambdas: z.boolean().nullable().default(false),
 		/** Timesteps with lambda below this are left out; the cosine schedule needs about -5.1. */
 		lambda_min_clipped: z.number().or(z.literal(Number.NEGATIVE_INFINITY)).default(Number.NEGATIVE_INFINITY),
-		/** Learned variances would double the model's channels. */
-		variance_type: z.enum(["fixed_small", "fixed_large"]).nullable().default(null),
+		/** Says whether the model's output has a second half; which is not read. */
+		variance_type: z.enum(["fixed_small", "fixed_large", "learned", "learned_range"]).nullable().default(null),
 		use_flow_sigmas: off,
 		flow_shift: z.unknown().optional(),
 		use_dynamic_shifting: off,

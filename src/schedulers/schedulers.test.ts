@@ -54,7 +54,8 @@ describe.each(titled)("%s", (_, c) => {
 		let sample = Float32Array.from(fromNoise ? start.map((x) => Math.fround(x * scheduler.initNoiseSigma)) : noised);
 		const differences = scheduler.timesteps.map((t, i) => {
 			const input = scheduler.scaleModelInput(sample, i);
-			const output = model(input, t);
+			const learned = config.variance_type === "learned_range" ? input.map((x) => Math.sin(f32(3 * x))) : [];
+			const output = Float32Array.from([...model(input, t), ...learned]);
 			const draw = scheduler.needsNoise(i) ? Float32Array.from(noise[i + 1]) : undefined;
 			sample = Float32Array.from(step(output, sample, draw));
 			return largestDifference(sample, trace[i]);
@@ -106,4 +107,18 @@ test("two loops of one scheduler do not disturb each other", () => {
 	const [first, second] = [run(scheduler.start(), 1), run(scheduler.start(), -3)];
 	const interleaved = [1, 2, 3, 4].map((n) => [first(n), second(n)][0]);
 	expect(interleaved).toEqual(expected);
+});
+
+test("the learned variance in the second half of an output: read by DDPM's learned_range, by no other", () => {
+	const x = Float32Array.of(0.3, -0.2);
+	const [alone, company] = [Float32Array.of(0.1, 0.7), Float32Array.of(0.1, 0.7, 0.9, -0.9)];
+	const after = (fields: Record<string, unknown>, output: Float32Array) =>
+		schedulerFromConfig({ _class_name: "DDPMScheduler", ...fields }, "test")({ steps: [500, 20] }).start()(output, x, x);
+	for (const _class_name of ["DDPMScheduler", "DDIMScheduler", "VPSDE", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"]) {
+		expect(after({ _class_name }, company)).toEqual(after({ _class_name }, alone));
+	}
+	const learned = { variance_type: "learned_range" };
+	expect(after(learned, company)).not.toEqual(after({}, alone));
+	expect(() => after(learned, alone)).toThrowError(/a second half, the variance/);
+	expect(() => after({}, Float32Array.of(1))).toThrowError(/a model output of 2 or 4 numbers, found 1/);
 });

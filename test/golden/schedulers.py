@@ -31,6 +31,8 @@ CASES = [
     ("DDIM", dict(**STABLE, clip_sample=False, timestep_spacing="trailing"), 48, {}),
     ("DDPM", dict(thresholding=True, dynamic_thresholding_ratio=0.7, sample_max_value=1.2, prediction_type="sample"), 6, {}),
     ("DDPM", dict(**ZERO_SNR, clip_sample=False), 8, dict(strength=0.5)),
+    ("DDPM", dict(variance_type="learned_range"), 12, {}),
+    ("DDPM", dict(variance_type="learned_range", beta_schedule="squaredcos_cap_v2"), [99, 74, 49, 24, 0], {}),
     ("PNDM", dict(**STABLE, skip_prk_steps=True, steps_offset=1), 10, {}),
     ("PNDM", dict(**STABLE, skip_prk_steps=True, steps_offset=1), 10, dict(strength=0.7)),
     ("PNDM", dict(**STABLE, skip_prk_steps=True, steps_offset=1), 10, dict(strength=0.9)),
@@ -156,6 +158,8 @@ def loop(name, config, steps, options):
         if name == "DDIM" and arguments.get("eta"):
             arguments["variance_noise"] = draw
         output = model(scheduler.scale_model_input(sample, t), t)
+        if config.get("variance_type") == "learned_range":
+            output = torch.cat([output, torch.sin(3 * sample)], dim=1)
         sample = scheduler.step(output, t, sample, **arguments).prev_sample
         trace.append(numbers(sample))
     return {
