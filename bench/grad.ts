@@ -4,12 +4,12 @@
  * turns within one run; the models are written to a temporary folder (3.5 GB for the UNet) and deleted at the end.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { machine, median, needPython, tableRow, worker } from "./side-by-side.ts";
+import { agreement, machine, median, needPython, tableRow, worker } from "./side-by-side.ts";
 
 const { values, positionals } = parseArgs({
 	allowPositionals: true,
@@ -34,19 +34,6 @@ const row = (...cells: (string | number)[]) => print(tableRow(cells));
 
 interface Step {
 	seconds: number;
-}
-
-function agreement(a: string, b: string): { relative: number; cosine: number } {
-	const [x, y] = [a, b].map((file) => new Float32Array(new Uint8Array(readFileSync(file)).buffer));
-	let [dot, xx, yy, largest, difference] = [0, 0, 0, 0, 0];
-	for (let i = 0; i < y.length; i++) {
-		dot += x[i] * y[i];
-		xx += x[i] ** 2;
-		yy += y[i] ** 2;
-		largest = Math.max(largest, Math.abs(y[i]));
-		difference = Math.max(difference, Math.abs(x[i] - y[i]));
-	}
-	return { relative: difference / largest, cosine: dot / Math.sqrt(xx * yy) };
 }
 
 async function compare(name: string): Promise<void> {

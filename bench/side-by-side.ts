@@ -1,5 +1,6 @@
 /** @file What the benchmarks beside Python share: processes that take turns, medians, tables. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { createInterface } from "node:readline";
 
@@ -42,4 +43,18 @@ export function needPython(script: string, python: string, modules: readonly str
 	process.stderr.write(`${script} needs Python with ${modules.join(", ")}, and '${python}' has not all of them.\n`);
 	process.stderr.write("Install them (pip install -r test/golden/requirements.txt) and name the interpreter with --python PATH.\n");
 	process.exit(2);
+}
+
+/** How far the float32 numbers in file `a` are from those in `b`: the largest difference, as a part of the largest entry of `b`, and the cosine. */
+export function agreement(a: string, b: string): { relative: number; cosine: number } {
+	const [x, y] = [a, b].map((file) => new Float32Array(new Uint8Array(readFileSync(file)).buffer));
+	let [dot, xx, yy, largest, difference] = [0, 0, 0, 0, 0];
+	for (let i = 0; i < y.length; i++) {
+		dot += x[i] * y[i];
+		xx += x[i] ** 2;
+		yy += y[i] ** 2;
+		largest = Math.max(largest, Math.abs(y[i]));
+		difference = Math.max(difference, Math.abs(x[i] - y[i]));
+	}
+	return { relative: difference / largest, cosine: dot / Math.sqrt(xx * yy) };
 }

@@ -5,7 +5,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema } from "onnx-buf";
 import { parseUNet2DCondition, unet2DCondition } from "../src/models/diffusers/unet-2d-condition.ts";
 import { elementCode } from "../src/onnx/elements.ts";
-import { float, floatTensor, type Graph, type GraphBuilder, graphBuilder, writeModel } from "../src/onnx/index.ts";
+import { type ConstantTensor, float, floatTensor, type Graph, type GraphBuilder, graphBuilder, writeModel } from "../src/onnx/index.ts";
 import { writeModelFile } from "../src/runtime/index.ts";
 import { sizeOf } from "../src/tensor/tensor.ts";
 
@@ -14,13 +14,17 @@ type Weight = (g: GraphBuilder, name: string, dims: readonly number[]) => string
 
 function weightsIn(file: string): { weight: Weight; bytes: () => number } {
 	let end = 0;
+	const constants = new Map<string, ConstantTensor>();
+	const declared = (name: string, dims: readonly number[]): ConstantTensor => {
+		const length = 4 * sizeOf(dims);
+		const constant: ConstantTensor = { type: "float", dims, bytes: { file, offset: end, length } };
+		end += length;
+		constants.set(name, constant);
+		return constant;
+	};
 	return {
 		bytes: () => end,
-		weight(g, name, dims) {
-			const length = 4 * sizeOf(dims);
-			end += length;
-			return g.constant({ type: "float", dims, bytes: { file, offset: end - length, length } }, name);
-		},
+		weight: (g, name, dims) => g.constant(constants.get(name) ?? declared(name, dims), name),
 	};
 }
 
