@@ -58,6 +58,16 @@ function rates(clean: Tensor, logits: Tensor, truth: readonly Tensor[], threshol
 		.join(", ");
 }
 
+/** PGD away from all true labels, without a random start. */
+const ALL_TRUE = {
+	name: "pgd",
+	start: "clean",
+	steps: 20,
+	labels: "all-true",
+	loss: "set-cross-entropy",
+	criterion: "top-label-wrong",
+} as const;
+
 const attacks: AttackSpecInput[] = [
 	...[0.05, 0.1, 0.15, 0.2].map((epsilon): AttackSpecInput => ({ name: "fgsm", epsilon })),
 	...[0.05, 0.2].map((epsilon): AttackSpecInput => ({ name: "noise", epsilon })),
@@ -77,6 +87,8 @@ const attacks: AttackSpecInput[] = [
 		criterion: "top-label-wrong",
 	},
 	{ name: "pgd", epsilon: "8/255", stepSize: "2/255", steps: 10, loss: "bce", labels: "all-true", criterion: "any-true-label-lost" },
+	...[0.25, 0.5, 1, 2, 4, 8].map((levels): AttackSpecInput => ({ ...ALL_TRUE, epsilon: levels / 255, stepSize: levels / 4 / 255 })),
+	{ ...ALL_TRUE, epsilon: "unbounded", stepSize: 0.05 },
 	...["1/255", "4/255"].flatMap((epsilon): AttackSpecInput[] => {
 		const spec = { preset: "autoattack", epsilon } as const;
 		return [

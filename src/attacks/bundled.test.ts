@@ -50,4 +50,20 @@ describe("attacks on the bundled classifier", () => {
 		expect(large).toBeGreaterThan(small);
 		expect(small).toBeGreaterThan(await successes({ ...spec, name: "noise", epsilon: 0.05 }, 24));
 	});
+
+	it("PGD: succeed at least as often with a larger epsilon, and always without one", async () => {
+		const spec = {
+			name: "pgd",
+			start: "clean",
+			steps: 10,
+			labels: "all-true",
+			loss: "set-cross-entropy",
+			criterion: "top-label-wrong",
+		} as const;
+		const at = (levels: number) => successes({ ...spec, epsilon: levels / 255, stepSize: levels / 4 / 255 }, 16);
+		const rates = [await at(0.5), await at(1), await at(2), await at(4)];
+		expect(rates).toEqual([...rates].sort((a, b) => a - b));
+		expect(rates[0]).toBeLessThan(rates[3]);
+		expect(await successes({ ...spec, epsilon: "unbounded", stepSize: 0.05 }, 16)).toBe(1);
+	});
 });
