@@ -1,6 +1,7 @@
 /** @file Options of purifiers: reading them, and those that every text-guided purifier has. */
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
+import { RESAMPLING } from "../schedulers/resampling.ts";
 import { INPAINT_SCHEDULERS } from "./pipelines/inpaint.ts";
 
 export const guidedFields = {
@@ -11,6 +12,14 @@ export const guidedFields = {
 	scheduler: z.enum(INPAINT_SCHEDULERS).default("ddim").describe("which sampler; model: the checkpoint's own (docs/schedulers.md)"),
 	eta: z.number().min(0).max(1).default(0).describe("noise of DDIM's steps: 0 is deterministic"),
 };
+
+/** RePaint, where what is known is put back after every step. */
+export const resampleField = z
+	.strictObject({
+		jumpLength: z.int().positive().default(RESAMPLING.jumpLength).describe("steps of a jump back"),
+		jumpSamples: z.int().positive().default(RESAMPLING.jumpSamples).describe("how often every stretch is painted"),
+	})
+	.optional();
 
 /** Options with their defaults; throws `config` with every fault. */
 export function parseOptions<S extends z.ZodType>(schema: S, options: z.input<S>, where: string): z.output<S> {

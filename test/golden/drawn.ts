@@ -38,9 +38,10 @@ export function drawnWeight(name: string, dims: readonly number[]): Float32Array
 	return Float32Array.from(u, (v) => (name.endsWith("weight") ? 1 + 0.3 * v : 0.3 * v));
 }
 
-export const drawnSample = (dims: readonly number[]): Tensor =>
+/** Inputs and noise: uniform with variance 1. */
+export const drawnSample = (dims: readonly number[], name = "sample"): Tensor =>
 	tensor(
-		Float32Array.from(draw("sample", sizeOf(dims)), (v) => v * Math.sqrt(3)),
+		Float32Array.from(draw(name, sizeOf(dims)), (v) => v * Math.sqrt(3)),
 		dims,
 	);
 

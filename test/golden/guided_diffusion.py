@@ -9,31 +9,25 @@ and the split are written out here. Weights and inputs are not saved: both sides
 import hashlib
 import json
 import math
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DModel
+from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.schedulers import scheduling_ddpm
 from safetensors.torch import save_file
 
 OUT = Path(__file__).parent / "guided-diffusion"
 TIMESTEPS = (0, 40, 999)
 
-ADM = dict(image_size=256, num_channels=256, num_res_blocks=2, attention_resolutions="32,16,8", num_head_channels=64, learn_sigma=True)
-ADM |= dict(resblock_updown=True, use_scale_shift_norm=True)
-HEADS = {k: v for k, v in ADM.items() if k != "num_head_channels"} | dict(num_heads=4)
+sys.path.append(str(Path(__file__).parents[2] / "examples"))
+from convert_guided_diffusion import PUBLISHED  # noqa: E402
 
-# The published models: their flags, as far as they change the network.
-PUBLISHED = {
-    "64x64_diffusion": ADM | dict(image_size=64, num_channels=192, num_res_blocks=3, class_cond=True, use_new_attention_order=True),
-    "128x128_diffusion": HEADS | dict(image_size=128, class_cond=True),
-    "256x256_diffusion": ADM | dict(class_cond=True),
-    "256x256_diffusion_uncond": ADM,
-    "512x512_diffusion": ADM | dict(image_size=512, class_cond=True),
-}
+ADM = PUBLISHED["256x256_diffusion_uncond"]
 
 # name: flags, batch, height, width
 GUIDED = {
@@ -217,6 +211,28 @@ def save(name, config, tensors, model, dims):
     save_file(outputs(model, dims, labels), OUT / f"{name}.safetensors")
 
 
+def purified(model, dims, label):
+    """The image noised to t = 40 and denoised in 4 steps, by DDPM with the learned variance and by DiffPure's SDE; draws are given."""
+    draws = [torch.from_numpy((draw(f"noise {i}", dims) * math.sqrt(3)).astype(np.float32)) for i in range(5)]
+    image = sample(*dims).clamp(-1, 1)
+    places, labels = [39, 29, 19, 9], torch.tensor([label])
+    scheduler = DDPMScheduler(variance_type="learned_range")
+    scheduler.set_timesteps(timesteps=places)
+    noised = x = scheduler.add_noise(image, draws[0], torch.tensor([39]))
+    for t, noise in zip(places, draws[1:]):
+        # The scheduler draws for itself: the draw is replaced by the given one.
+        scheduling_ddpm.randn_tensor = lambda *_, noise=noise, **__: noise
+        x = scheduler.step(model(x, t, class_labels=labels).sample, t, x).prev_sample
+    by_ddpm, x = x, noised.double()
+    low, high = 0.1, 20
+    times = [(k + 1) / 1000 for k in places] + [1e-5]
+    for t, end, noise in zip(times, times[1:], draws[1:]):
+        beta, bar = low + t * (high - low), math.exp(-(high - low) * t * t / 2 - low * t)
+        score = -model(x.float(), round(1000 * t), class_labels=labels).sample[:, :3].double() / math.sqrt(1 - bar)
+        x = x + (beta / 2 * x + beta * score) * (t - end) + math.sqrt(beta * (t - end)) * noise.double()
+    return {"ddpm": by_ddpm, "vp-sde": x.float()}
+
+
 def published():
     """Every tensor of the published models, counted and hashed: a line "NAME DIM,DIM..." each, sorted."""
     found = {}
@@ -234,6 +250,8 @@ def main():
     for name, (flags, batch, height, width) in GUIDED.items():
         guided = Guided(**flags)
         save(name, {"_class_name": "GuidedDiffusionUNetModel", **flags}, guided.tensors(), guided.load(), [batch, 3, height, width])
+        if name == "class-new-order":
+            save_file(purified(guided.model, [1, 3, height, width], label=2), OUT / "purified.safetensors")
     for name, config in UNET_2D.items():
         model = UNet2DModel(**config).eval().requires_grad_(False)
         shapes = {k: list(v.shape) for k, v in model.state_dict().items()}

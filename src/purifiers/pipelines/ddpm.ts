@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import { type HashMemo, hashFiles } from "../../hub/hash.ts";
-import { openUNet2D } from "../../models/diffusers/denoiser.ts";
+import { openImageDenoiser, requireLabel } from "../../models/diffusers/image-denoiser.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
 import type { Resampling } from "../../schedulers/resampling.ts";
 import { readSchedulerConfig, type Scheduler, type SchedulerName, schedulerFromConfig } from "../../schedulers/scheduler.ts";
@@ -28,6 +28,8 @@ export interface DenoiseOptions extends RunOptions {
 	sampler?: Sampler;
 	/** Denoising steps, evenly spaced from `t` down. Default: all `t` of them. */
 	steps?: number | undefined;
+	/** Of networks with classes: which of them all images are taken for. */
+	label?: number | undefined;
 	/** RePaint, for jobs with masks: back up and down again, so that the painting and what is around it agree. */
 	resample?: Resampling | undefined;
 }
@@ -37,6 +39,8 @@ export interface DdpmPipeline {
 	readonly hash: string;
 	/** Jobs that are computed together. */
 	readonly batch: number;
+	/** Classes that the network was trained with; 0 if without. */
+	readonly classes: number;
 	/** One denoised image `[3, H, W]` a job, pixels in [0, 1]. */
 	denoise(jobs: readonly DenoiseJob[], options?: DenoiseOptions): Promise<Tensor[]>;
 	close(): Promise<void>;
@@ -73,7 +77,10 @@ export function timestepsBelow(t: number, steps: number): number[] {
 	return Array.from({ length: steps }, (_, i) => Math.round(t - (i * t) / steps) - 1);
 }
 
-/** Opens a diffusers folder with a UNet2DModel: `unet` and `scheduler` inside it, or both files side by side as in google/ddpm-*. */
+/**
+ * Opens a diffusers folder with a UNet2DModel or a GuidedDiffusionUNetModel: `unet` and `scheduler` inside it, or both files side by side
+ * as in google/ddpm-*.
+ */
 export async function openDdpmPipeline(
 	folder: string,
 	{ batch = 1, hashing = {}, ...session }: DdpmPipelineOptions = {},
@@ -82,7 +89,7 @@ export async function openDdpmPipeline(
 	const [unetFolder, schedulerFolder] = nested ? [join(folder, "unet"), join(folder, "scheduler")] : [folder, folder];
 	const schedulerPath = join(schedulerFolder, "scheduler_config.json");
 	const schedulerJson = await readSchedulerConfig(schedulerPath);
-	const unet = await openUNet2D(unetFolder, session);
+	const unet = await openImageDenoiser(unetFolder, session);
 	const hash = await hashFiles([...unet.files, schedulerPath], { base: folder, ...hashing });
 
 	const loop = ({ t = 100, sampler = "ddpm", steps = t }: DenoiseOptions): Scheduler => {
@@ -101,7 +108,7 @@ export async function openDdpmPipeline(
 	const restore = async (
 		{ jobs, onStep }: Batch<DenoiseJob>,
 		scheduler: Scheduler,
-		{ resample, signal }: DenoiseOptions,
+		{ label, resample, signal }: DenoiseOptions,
 	): Promise<Tensor[]> => {
 		const { dims } = jobs[0].image;
 		const randoms = jobs.map((job) => job.random);
@@ -113,7 +120,7 @@ export async function openDdpmPipeline(
 			noise,
 			randoms,
 			predict: async (rows, t) => {
-				const output = await unet.predict(joined(padded(rows, batch), dims), t);
+				const output = await unet.predict(joined(padded(rows, batch), dims), t, label);
 				return rows.map((_, i) => rowCopy(output, i));
 			},
 			known: jobs.map(({ mask }, i) => (mask ? { clean: clean[i], mask: mask.data } : undefined)),
@@ -127,7 +134,9 @@ export async function openDdpmPipeline(
 	return {
 		hash,
 		batch,
+		classes: unet.classes,
 		async denoise(jobs, options = {}) {
+			requireLabel(unet.classes, options.label, folder);
 			const scheduler = loop(options);
 			const steps = stepsOf(scheduler, options.resample);
 			return runBatches(jobs, { size: batch, steps, run: (group) => restore(group, scheduler, options) }, options);
