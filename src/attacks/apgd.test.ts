@@ -1,27 +1,15 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { analyticClassifier } from "../../test/support/analytic-classifier.ts";
-import { floats, integers, LABELS, openTinyCnn } from "../../test/support/autoattack.ts";
+import { openTinyCnn, referenceImages } from "../../test/support/autoattack.ts";
 import { random } from "../tensor/random.ts";
-import { stack, tensor } from "../tensor/tensor.ts";
+import { tensor } from "../tensor/tensor.ts";
 import { type AttackResult, runAttack, takeRows } from "./attack.ts";
 import { type AttackSpecInput, createAttack } from "./schema.ts";
 
 const classifier = await openTinyCnn(8);
 afterAll(() => classifier.close());
 const COUNT = 48;
-const rows = Array.from({ length: COUNT }, (_, n) => n);
-const images = takeRows(floats("x"), rows);
-const truth = stack(
-	integers("y")
-		.slice(0, COUNT)
-		.map((y) =>
-			tensor(
-				Float32Array.from(LABELS, (_, k) => Number(k === y)),
-				[LABELS.length],
-			),
-		),
-);
-const ids = rows.map(String);
+const { images, truth, ids } = referenceImages(COUNT);
 
 type Apgd = Omit<Extract<AttackSpecInput, { name: "apgd" }>, "name">;
 const run = (spec: Apgd, input: Partial<Parameters<typeof runAttack>[2]> = {}) =>
@@ -60,7 +48,7 @@ describe("APGD", () => {
 		const { outcomes, unrounded } = await run({ steps: 20, epsilon: "2/255", loss: "set-margin" });
 		const lossOf = await classifier.lossGradient("set-margin");
 		const [before, after] = [(await lossOf(images, truth)).loss, (await lossOf(unrounded, truth)).loss];
-		const robust = rows.filter((n) => !outcomes[n].successBeforeRounding);
+		const robust = [...ids.keys()].filter((n) => !outcomes[n].successBeforeRounding);
 		expect(robust.length).toBeGreaterThan(5);
 		for (const n of robust) expect(after[n]).toBeGreaterThan(before[n]);
 	});

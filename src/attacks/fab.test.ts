@@ -1,25 +1,12 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { floats, integers, LABELS, openTinyCnn } from "../../test/support/autoattack.ts";
-import { stack, tensor } from "../tensor/tensor.ts";
+import { openTinyCnn, referenceImages } from "../../test/support/autoattack.ts";
 import { runAttack, takeRows } from "./attack.ts";
 import { type AttackSpecInput, createAttack } from "./schema.ts";
 
 const classifier = await openTinyCnn(8);
 afterAll(() => classifier.close());
 const COUNT = 12;
-const rows = Array.from({ length: COUNT }, (_, n) => n);
-const images = takeRows(floats("x"), rows);
-const truth = stack(
-	integers("y")
-		.slice(0, COUNT)
-		.map((y) =>
-			tensor(
-				Float32Array.from(LABELS, (_, k) => Number(k === y)),
-				[LABELS.length],
-			),
-		),
-);
-const ids = rows.map(String);
+const { images, truth, ids } = referenceImages(COUNT);
 
 type Fab = Omit<Extract<AttackSpecInput, { name: "fab" }>, "name">;
 const run = (spec: Fab, input: Partial<Parameters<typeof runAttack>[2]> = {}) =>

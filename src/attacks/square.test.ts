@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { floats, integers, LABELS, openTinyCnn } from "../../test/support/autoattack.ts";
+import { openTinyCnn, referenceImages } from "../../test/support/autoattack.ts";
 import { random } from "../tensor/random.ts";
-import { stack, tensor } from "../tensor/tensor.ts";
 import { runAttack, takeRows } from "./attack.ts";
 import { type AttackSpecInput, createAttack } from "./schema.ts";
 import { proposals } from "./square-proposals.ts";
@@ -12,19 +11,7 @@ import { NORMS } from "./threat-model.ts";
 const classifier = await openTinyCnn(8);
 afterAll(() => classifier.close());
 const COUNT = 12;
-const rows = Array.from({ length: COUNT }, (_, n) => n);
-const images = takeRows(floats("x"), rows);
-const truth = stack(
-	integers("y")
-		.slice(0, COUNT)
-		.map((y) =>
-			tensor(
-				Float32Array.from(LABELS, (_, k) => Number(k === y)),
-				[LABELS.length],
-			),
-		),
-);
-const ids = rows.map(String);
+const { images, truth, ids } = referenceImages(COUNT);
 
 type Square = Omit<Extract<AttackSpecInput, { name: "square" }>, "name">;
 const run = (spec: Square, input: Partial<Parameters<typeof runAttack>[2]> = {}) =>
@@ -48,7 +35,7 @@ describe("Square", () => {
 		const { outcomes, unrounded } = await run({ epsilon: "3/255", queries: 100 });
 		const lossOf = await classifier.lossGradient("set-margin");
 		const [before, after] = [(await lossOf(images, truth)).loss, (await lossOf(unrounded, truth)).loss];
-		const robust = rows.filter((n) => !outcomes[n].successBeforeRounding);
+		const robust = [...ids.keys()].filter((n) => !outcomes[n].successBeforeRounding);
 		expect(robust.length).toBeGreaterThan(6);
 		for (const n of robust) expect(after[n]).toBeGreaterThan(before[n]);
 	});

@@ -33,6 +33,16 @@ export const openTinyCnn = (batch: number): Promise<Classifier> =>
 		batch,
 	});
 
+/** The first images of the reference, with their labels as rows of ones and zeros. */
+export function referenceImages(count: number): { images: Tensor; truth: Tensor; ids: string[] } {
+	const rows = Array.from({ length: count }, (_, n) => n);
+	const hot = integers("y")
+		.slice(0, count)
+		.flatMap((y) => LABELS.map((_, k) => Number(k === y)));
+	const truth = tensor(Float32Array.from(hot), [count, LABELS.length]);
+	return { images: takeRows(floats("x"), rows), truth, ids: rows.map(String) };
+}
+
 /** Rounding to 8 bits is part of every attack here and of none in the original: `work` gets the problem with the reference's own images. */
 export async function onReference<T>(
 	classifier: Classifier,
@@ -40,16 +50,7 @@ export async function onReference<T>(
 	work: (problem: AttackProblem) => Promise<T>,
 	seed = 0,
 ): Promise<T> {
-	const rows = Array.from({ length: count }, (_, n) => n);
-	const images = takeRows(floats("x"), rows);
-	const truth = tensor(
-		Float32Array.from(
-			integers("y")
-				.slice(0, count)
-				.flatMap((y) => LABELS.map((_, k) => Number(k === y))),
-		),
-		[count, 10],
-	);
+	const { images, truth, ids } = referenceImages(count);
 	const cleanLogits = await classifier.predict(images);
 	let result: T | undefined;
 	const probe: Attack = {
@@ -59,7 +60,7 @@ export async function onReference<T>(
 			return problem.images;
 		},
 	};
-	await runAttack(probe, classifier, { images, truth, ids: rows.map(String), seed });
+	await runAttack(probe, classifier, { images, truth, ids, seed });
 	return result as T;
 }
 
