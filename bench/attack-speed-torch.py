@@ -17,7 +17,7 @@ grad = importlib.import_module("grad-torch")
 
 ATTACKS = {
     "pgd": lambda model: torchattacks.PGD(model, eps=8 / 255, alpha=2 / 255, steps=40, random_start=False),
-    "cw": lambda model: torchattacks.CW(model, c=1, kappa=0, steps=100, lr=0.01),
+    "cw": lambda model: torchattacks.CW(model, c=10, kappa=20, steps=100, lr=0.001),
     "deepfool": lambda model: torchattacks.DeepFool(model, steps=50, overshoot=0.02),
 }
 

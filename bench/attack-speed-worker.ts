@@ -18,7 +18,7 @@ const LABELS = 80;
 const preset = "torchattacks";
 const ATTACKS: Record<string, AttackSpecInput> = {
 	pgd: { name: "pgd", preset, steps: 40, start: "clean" },
-	cw: { name: "cw", preset, steps: 100 },
+	cw: { name: "cw", preset, steps: 100, c: 10, kappa: 20, learningRate: 0.001 },
 	deepfool: { name: "deepfool", preset, candidates: 10 },
 };
 

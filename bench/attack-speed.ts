@@ -30,7 +30,7 @@ const { values, positionals } = parseArgs({
 const { threads, python } = values;
 const ATTACKS: Record<string, string> = {
 	pgd: "PGD, 40 steps, all of them on all images",
-	cw: "CW, c = 1, up to 100 steps",
+	cw: "CW, 100 steps of 0.001; c = 10, kappa = 20, so that neither stops early",
 	deepfool: "DeepFool, up to 50 steps; 10 candidate labels here, all 80 in torchattacks",
 };
 

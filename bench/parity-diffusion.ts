@@ -1,9 +1,12 @@
 /**
  * @file Writes the parity table of docs/models.md: `npm run parity:diffusion` (or `-- NAME...` to print some rows only). One row a graph of
- * a tiny random checkpoint in the shape of a published one; what diffusers and transformers computed with it is in test/golden/published_tiny.
+ * a tiny random checkpoint in the shape of a published one; what diffusers and transformers computed with it is in test/golden/published_tiny
+ * and test/golden/guided-diffusion.
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { DRAWN } from "../test/golden/drawn.ts";
 import { gradientDifference, outputDifference, readTiny, tinyNames } from "../test/support/diffusion-parity.ts";
+import { readDrawn } from "../test/support/drawn-parity.ts";
 
 const DOCUMENT = new URL("../docs/models.md", import.meta.url);
 const [BEGIN, END] = ["<!-- parity: npm run parity:diffusion -->", "<!-- /parity -->"];
@@ -14,8 +17,8 @@ const small = (v: number) => v.toExponential(1);
 async function* rows(names: readonly string[]): AsyncGenerator<string> {
 	yield row("shape of", "class", "output", "largest difference", "of the gradient");
 	yield "|---|---|---|---|---|";
-	for (const name of names.length > 0 ? names : tinyNames()) {
-		const { className, parts } = await readTiny(name);
+	for (const name of names.length > 0 ? names : [...tinyNames(), ...DRAWN]) {
+		const { className, parts } = await (DRAWN.includes(name) ? readDrawn : readTiny)(name);
 		for (const part of parts) {
 			const dims = part.runs[0].expected.dims.join(" x ");
 			const gradient = part.gradient ? small(await gradientDifference(part)) : "";
