@@ -40,9 +40,7 @@ const isSize = (value: unknown): value is number => typeof value === "number" &&
  */
 export async function readSafetensors(path: string): Promise<Map<string, ConstantTensor>> {
 	const file = resolve(path);
-	const fail = (expected: string, found: string): never => {
-		throw new KintsugiError("model", { where: file, expected, found, fix: "download or save the file again" });
-	};
+	const fail = failure(file);
 	const { header, start, size } = await readHeader(file, fail);
 	const ranges: { name: string; from: number; to: number }[] = [];
 	const tensors = new Map<string, ConstantTensor>();
@@ -70,6 +68,20 @@ export async function readSafetensors(path: string): Promise<Map<string, Constan
 	}
 	return tensors;
 }
+
+/** What a .safetensors file says of itself: texts by name. */
+export async function readMetadata(path: string): Promise<Record<string, string>> {
+	const file = resolve(path);
+	const { header } = await readHeader(file, failure(file));
+	const entries = Object.entries(header.__metadata__ ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+	return Object.fromEntries(entries);
+}
+
+const failure =
+	(where: string) =>
+	(expected: string, found: string): never => {
+		throw new KintsugiError("model", { where, expected, found, fix: "download or save the file again" });
+	};
 
 async function readHeader(file: string, fail: (expected: string, found: string) => never) {
 	const handle = await open(file).catch(() => fail("a readable .safetensors file", "none"));

@@ -6,6 +6,7 @@ import { row, type Tensor } from "../../tensor/tensor.ts";
 import { openTokenizer } from "../tokenizer.ts";
 import { clipTextModel, parseClipText } from "./clip-text-model.ts";
 import { readJson } from "./config.ts";
+import type { Lora } from "./lora.ts";
 import { openWeights } from "./weights.ts";
 
 export interface TextEncoder {
@@ -23,13 +24,15 @@ export interface TextEncoder {
 export interface TextEncoderOptions extends SessionOptions {
 	/** Layers left out at the end (`clip_skip` of diffusers' pipelines). */
 	clipSkip?: number;
+	/** LoRA files that are merged into the weights. */
+	lora?: readonly Lora[];
 }
 
 /** Opens the `text_encoder` and `tokenizer` folders of a diffusers pipeline. */
 export async function openTextEncoder(
 	folder: string,
 	tokenizerFolder: string,
-	{ clipSkip = 0, ...session }: TextEncoderOptions = {},
+	{ clipSkip = 0, lora = [], ...session }: TextEncoderOptions = {},
 ): Promise<TextEncoder> {
 	const where = join(folder, "config.json");
 	const config = parseClipText(await readJson(where), where);
@@ -42,7 +45,7 @@ export async function openTextEncoder(
 			fix: "use the tokenizer that belongs to the text encoder",
 		});
 	}
-	const weights = await openWeights(folder, "model");
+	const weights = await openWeights(folder, "model", { lora, part: "text_encoder" });
 	const graph = clipTextModel(config, weights, { batch: 1, tokens: tokenizer.length, clipSkip });
 	weights.finish();
 	const opened = await openSession(graph, session);

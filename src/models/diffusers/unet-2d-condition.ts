@@ -12,7 +12,7 @@ import type { Weights } from "./weights.ts";
 const oneOrPerBlock = z.union([positive, perBlock]);
 
 const schema = z.strictObject({
-	sample_size: ignored.optional(),
+	sample_size: z.union([positive, perBlock]).nullable().default(null),
 	in_channels: z.union([z.literal(4), z.literal(9)]).default(4),
 	out_channels: positive.default(4),
 	center_input_sample: only(false),

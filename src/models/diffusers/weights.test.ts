@@ -1,12 +1,17 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { golden } from "../../../test/golden/tensors.ts";
+import { writeSafetensors } from "../../../test/support/safetensors.ts";
 import { floatTensor, graphBuilder } from "../../onnx/builder.ts";
-import { parseAutoencoderTiny } from "./autoencoder-tiny.ts";
+import { openAutoencoder } from "./autoencoder.ts";
+import { autoencoderTinyEncoder, parseAutoencoderTiny } from "./autoencoder-tiny.ts";
 import { readJson } from "./config.ts";
+import { openUNet2DCondition } from "./denoiser.ts";
 import { componentClasses } from "./pipeline-folder.ts";
+import { readSafetensors } from "./safetensors.ts";
+import { openTextEncoder } from "./text-encoder.ts";
 import { parseUNet2D } from "./unet-2d.ts";
 import { parseUNet2DCondition, unet2DCondition } from "./unet-2d-condition.ts";
 import { openWeights, weightsOf } from "./weights.ts";
@@ -17,18 +22,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function save(name: string, tensors: Record<string, number>): Promise<void> {
-	let at = 0;
-	const header: Record<string, unknown> = {};
-	for (const [key, size] of Object.entries(tensors)) {
-		header[key] = { dtype: "F32", shape: [size], data_offsets: [at, at + 4 * size] };
-		at += 4 * size;
-	}
-	const text = Buffer.from(JSON.stringify(header));
-	const prefix = Buffer.alloc(8);
-	prefix.writeBigUInt64LE(BigInt(text.length));
-	await writeFile(join(folder, name), Buffer.concat([prefix, text, Buffer.alloc(at)]));
-}
+const save = (name: string, tensors: Record<string, number>) =>
+	writeSafetensors(join(folder, name), Object.fromEntries(Object.entries(tensors).map(([key, size]) => [key, [size]])));
 
 test("names every missing, wrong and left-over tensor at once", () => {
 	const g = graphBuilder();
@@ -65,7 +60,13 @@ test("a configuration that does not belong to the weights is told tensor by tens
 test("reads shards, the float16 variant and the names of older versions; leaves position ids out", async () => {
 	await save("s-1.safetensors", { "mid.attentions.0.query.weight": 2, "text_model.embeddings.position_ids": 4 });
 	await save("s-2.safetensors", { "mid.attentions.0.proj_attn.bias": 2, "text_model.final.weight": 1 });
-	const map = { a: "s-2.safetensors", b: "s-1.safetensors" };
+	const [one, two] = ["s-1.safetensors", "s-2.safetensors"];
+	const map = {
+		"mid.attentions.0.query.weight": one,
+		"text_model.embeddings.position_ids": one,
+		"mid.attentions.0.proj_attn.bias": two,
+		"text_model.final.weight": two,
+	};
 	await writeFile(join(folder, "s.safetensors.index.json"), JSON.stringify({ weight_map: map }));
 	const sharded = await openWeights(folder, "s");
 	expect(sharded.files).toHaveLength(2);
@@ -102,4 +103,78 @@ describe("refuses configurations by name", () => {
 		const check = componentClasses(golden("diffusers/inpaint"), { unet: ["UNet2DModel"] });
 		await expect(check).rejects.toThrowError(/unet: UNet2DModel.*UNet2DConditionModel/);
 	});
+});
+
+describe("a checkpoint folder is refused", () => {
+	const index = (map: unknown, name = "x") =>
+		writeFile(join(folder, `${name}.safetensors.index.json`), JSON.stringify({ metadata: {}, weight_map: map }));
+	const opened = (stem = "x") => openWeights(folder, stem);
+
+	test("whose index names shards that are not there: all of them", async () => {
+		await save("x-1.safetensors", { a: 1 });
+		await index({ a: "x-1.safetensors", b: "x-2.safetensors", c: "x-3.safetensors" });
+		await expect(opened()).rejects.toThrowError(/index\.json: expected the shards .*found none called x-2\.safetensors, x-3\.safetensors/);
+	});
+	test("whose index and shards disagree: every tensor of it", async () => {
+		await save("x-1.safetensors", { a: 1, b: 1, d: 1 });
+		await save("x-2.safetensors", { b: 1 });
+		await index({ a: "x-2.safetensors", b: "x-1.safetensors", c: "x-1.safetensors" });
+		const message =
+			/a in x-1\.safetensors, not x-2\.safetensors; b in x-1\.safetensors and x-2\.safetensors, not .*; c in no shard, not x-1\.safetensors; d in x-1\.safetensors, not in the index/;
+		await expect(opened()).rejects.toThrowError(message);
+	});
+	test.each([
+		[undefined, /found none/],
+		[{}, /found none/],
+		[{ a: "../x-1.safetensors" }, /a: "\.\.\/x-1\.safetensors"/],
+		[{ a: 1, b: "x-1.bin" }, /a: 1, b: "x-1\.bin"/],
+	])("whose index is no map to files beside it: %j", async (map, message) => {
+		await index(map, "y");
+		await expect(opened("y")).rejects.toMatchObject({ code: "model", message: expect.stringMatching(message) });
+	});
+	test("whose index is no JSON", async () => {
+		await writeFile(join(folder, "z.safetensors.index.json"), "{");
+		await expect(opened("z")).rejects.toMatchObject({ code: "config" });
+	});
+	test.each(["diffusion_pytorch_model.bin", "pytorch_model.pt", "v1-5.ckpt"])("that has only a pickle: %s", async (pickle) => {
+		const own = await mkdtemp(join(folder, "pickle-"));
+		await writeFile(join(own, pickle), "import os");
+		const error = { code: "model", message: expect.stringMatching(`only pickles: ${pickle}.*convert the model to safetensors`) };
+		await expect(openWeights(own, "diffusion_pytorch_model")).rejects.toMatchObject(error);
+	});
+	test("that lacks a file or a component", async () => {
+		await expect(openWeights(join(folder, "nowhere"), "model")).rejects.toMatchObject({ code: "model" });
+		await expect(openUNet2DCondition(folder)).rejects.toThrowError(/config\.json.*no such file/);
+		await expect(openAutoencoder(join(folder, "vae"))).rejects.toThrowError(/vae.config\.json.*no such file/);
+		await expect(openTextEncoder(join(folder, "text_encoder"), folder)).rejects.toThrowError(/text_encoder.config\.json.*no such file/);
+	});
+	test("whose config names another class", async () => {
+		for (const [name, open] of Object.entries({
+			UNet2DConditionModel: openUNet2DCondition,
+			"AutoencoderTiny or AutoencoderKL": openAutoencoder,
+		})) {
+			const own = await mkdtemp(join(folder, "class-"));
+			await writeFile(join(own, "config.json"), JSON.stringify({ _class_name: "SD3Transformer2DModel" }));
+			await expect(open(own)).rejects.toThrowError(new RegExp(`_class_name: ${name}, found "SD3Transformer2DModel"`));
+		}
+		const own = await mkdtemp(join(folder, "class-"));
+		await writeFile(join(own, "config.json"), JSON.stringify({ model_type: "t5", d_model: 4096 }));
+		await expect(openTextEncoder(own, own)).rejects.toThrowError(/"clip_text_model".*d_model = 4096/s);
+	});
+});
+
+test("with a real checkpoint, shards are as good as one file", async () => {
+	const own = await mkdtemp(join(folder, "shards-"));
+	const source = golden("published_tiny/taesd-vae");
+	await copyFile(join(source, "diffusion_pytorch_model.safetensors"), join(own, "s-1.safetensors"));
+	const names = [...(await readSafetensors(join(own, "s-1.safetensors"))).keys()];
+	const map = Object.fromEntries(names.map((name) => [name, "s-1.safetensors"]));
+	await writeFile(join(own, "s.safetensors.index.json"), JSON.stringify({ weight_map: map }));
+	const weights = await openWeights(own, "s");
+	autoencoderTinyEncoder(parseAutoencoderTiny(await readJson(join(source, "config.json")), "vae"), weights, {
+		batch: 1,
+		height: 8,
+		width: 8,
+	});
+	expect(() => weights.finish()).toThrowError(/left over: decoder\./);
 });

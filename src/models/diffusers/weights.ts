@@ -1,44 +1,19 @@
 /** @file The weights of one checkpoint, handed to a graph by name, with every mismatch collected and told at once. */
-import { access, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { ConstantTensor } from "../../onnx/graph.ts";
-import { readSafetensors } from "./safetensors.ts";
+import { readCheckpoint } from "./checkpoint-files.ts";
+import { type Lora, type LoraLayers, type LoraPart, openLoras } from "./lora.ts";
 
 export interface Weights {
 	/** Adds the tensor to the graph as float (other float types through a Cast, folded when the graph is opened) and returns its name. */
 	use(g: GraphBuilder, name: string, dims: readonly number[]): string;
 	/** Whether the checkpoint has a tensor of this name. */
 	has(name: string): boolean;
-	/** Throws `model`, naming every missing, wrongly shaped and left-over tensor. Call it after the last graph is built. */
+	/** Throws `model`, naming every missing, wrongly shaped and left-over tensor, of LoRA files too. Call it after the last graph is built. */
 	finish(): void;
-	/** The files, in order. */
+	/** The files, in order, those of LoRA at the end. */
 	readonly files: readonly string[];
-}
-
-const exists = (path: string) =>
-	access(path).then(
-		() => true,
-		() => false,
-	);
-
-/** The files of a checkpoint: one file, its shards as told by an index, or the float16 variant. */
-async function checkpointFiles(folder: string, stem: string): Promise<string[]> {
-	for (const variant of [`${stem}.safetensors`, `${stem}.fp16.safetensors`]) {
-		if (await exists(join(folder, variant))) return [join(folder, variant)];
-	}
-	const index = join(folder, `${stem}.safetensors.index.json`);
-	if (await exists(index)) {
-		const { weight_map: map } = JSON.parse(await readFile(index, "utf8")) as { weight_map: Record<string, string> };
-		return [...new Set(Object.values(map))].sort().map((file) => join(folder, file));
-	}
-	throw new KintsugiError("model", {
-		where: folder,
-		expected: `${stem}.safetensors`,
-		found: "no such file",
-		fix: "save the model in the safetensors format",
-	});
 }
 
 /** Names that older versions of diffusers gave the attention of UNet2DModel and AutoencoderKL. */
@@ -55,20 +30,31 @@ const NOT_LEARNED = /(^|\.)position_ids$/;
 
 const modernName = (name: string) => OLD_NAMES.reduce((n, [old, now]) => n.replace(old, now), name);
 
+export interface WeightsOptions {
+	/** Merged into the weights while the graph is built. */
+	lora?: readonly Lora[];
+	/** What the network is called in LoRA files. */
+	part?: LoraPart;
+}
+
 /** Opens the checkpoint `stem` (e.g. "diffusion_pytorch_model") in a folder; only headers are read. */
-export async function openWeights(folder: string, stem: string): Promise<Weights> {
-	const files = await checkpointFiles(folder, stem);
+export async function openWeights(folder: string, stem: string, { lora = [], part = "unet" }: WeightsOptions = {}): Promise<Weights> {
+	const { files, tensors: found } = await readCheckpoint(folder, stem);
 	const tensors = new Map<string, ConstantTensor>();
-	for (const file of files) {
-		for (const [name, tensor] of await readSafetensors(file)) {
-			if (!NOT_LEARNED.test(name)) tensors.set(modernName(name), tensor);
-		}
+	for (const [name, tensor] of found) {
+		if (!NOT_LEARNED.test(name)) tensors.set(modernName(name), tensor);
 	}
-	return weightsOf(tensors, folder, files);
+	const layers = await openLoras(lora, part);
+	return weightsOf(tensors, folder, [...files, ...layers.map(({ file }) => file)], layers);
 }
 
 /** Weights from tensors at hand; `where` names the checkpoint in errors. */
-export function weightsOf(tensors: ReadonlyMap<string, ConstantTensor>, where: string, files: readonly string[] = []): Weights {
+export function weightsOf(
+	tensors: ReadonlyMap<string, ConstantTensor>,
+	where: string,
+	files: readonly string[] = [],
+	layers: readonly LoraLayers[] = [],
+): Weights {
 	const used = new Set<string>();
 	const missing = new Set<string>();
 	const wrong = new Map<string, string>();
@@ -87,7 +73,8 @@ export function weightsOf(tensors: ReadonlyMap<string, ConstantTensor>, where: s
 				wrong.set(name, `${name} is ${found.type} [${found.dims.join(", ")}] and not float [${dims.join(", ")}]`);
 			}
 			const constant = g.constant(found, name);
-			return found.type === "float" ? constant : g.op("Cast", [constant], { to: ONNX_FLOAT }, { name: `${name}.float` });
+			const value = found.type === "float" ? constant : g.op("Cast", [constant], { to: ONNX_FLOAT }, { name: `${name}.float` });
+			return layers.reduce((sum, lora) => lora.merge(g, name, sum, dims), value);
 		},
 		finish() {
 			const leftOver = [...tensors.keys()].filter((name) => !used.has(name)).sort();
@@ -95,13 +82,14 @@ export function weightsOf(tensors: ReadonlyMap<string, ConstantTensor>, where: s
 				...(missing.size > 0 ? [`missing: ${[...missing].join(", ")}`] : []),
 				...(wrong.size > 0 ? [`wrong: ${[...wrong.values()].join(", ")}`] : []),
 				...(leftOver.length > 0 ? [`left over: ${leftOver.join(", ")}`] : []),
+				...layers.flatMap((lora) => lora.faults()),
 			];
 			if (faults.length === 0) return;
 			throw new KintsugiError("model", {
 				where,
 				expected: "the tensors that config.json describes",
 				found: faults.join("; "),
-				fix: "use the config.json that was saved with these weights",
+				fix: "use the config.json that was saved with these weights, and LoRA files made for this model",
 			});
 		},
 	};

@@ -1,0 +1,149 @@
+/** @file LoRA merged while reading, against `load_lora_weights` and `fuse_lora` of diffusers (test/golden/lora.py). */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { golden, maxDifference, readTensors } from "../../../test/golden/tensors.ts";
+import { writeSafetensors } from "../../../test/support/safetensors.ts";
+import type { Graph } from "../../onnx/index.ts";
+import { openSession, readModelFile, type Tensors } from "../../runtime/index.ts";
+import { tensor } from "../../tensor/tensor.ts";
+import { clipTextModel, parseClipText } from "./clip-text-model.ts";
+import { readJson } from "./config.ts";
+import { openUNet2DCondition } from "./denoiser.ts";
+import type { Lora } from "./lora.ts";
+import { parseUNet2DCondition, unet2DCondition } from "./unet-2d-condition.ts";
+import { openWeights } from "./weights.ts";
+
+let folder: string;
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), "kintsugi-lora-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const UNET = golden("published_tiny/sd1.5-unet");
+const TEXT = golden("published_tiny/sd1.5-text_encoder");
+const STYLES = ["kohya", "mixed", "peft", "processors"];
+const fileOf = (style: string) => golden(`lora/${style}.safetensors`);
+
+async function unet(lora: readonly Lora[]): Promise<Graph> {
+	const weights = await openWeights(UNET, "diffusion_pytorch_model", { lora });
+	const config = parseUNet2DCondition(await readJson(join(UNET, "config.json")), "unet");
+	const graph = unet2DCondition(config, weights, { batch: 2, height: 8, width: 8, tokens: 5 });
+	weights.finish();
+	return graph;
+}
+
+async function text(lora: readonly Lora[]): Promise<Graph> {
+	const weights = await openWeights(TEXT, "model", { lora, part: "text_encoder" });
+	const graph = clipTextModel(parseClipText(await readJson(join(TEXT, "config.json")), "text"), weights, { batch: 2, tokens: 9 });
+	weights.finish();
+	return graph;
+}
+
+async function run(graph: Graph, feeds: Tensors): Promise<Tensors[string]> {
+	const session = await openSession(graph, { threads: 1 });
+	const results = await session.run(feeds);
+	await session.close();
+	return Object.values(results)[0];
+}
+
+const unetFeeds = (io: Tensors): Tensors => ({
+	sample: io.sample,
+	timestep: tensor(Float32Array.of(37), [1]),
+	encoder_hidden_states: io.encoder_hidden_states,
+});
+
+describe.each(STYLES)("%s", (style) => {
+	const lora = [{ file: fileOf(style), scale: 0.7 }];
+	const readGolden = () => readTensors(golden(`lora/${style}.golden.safetensors`));
+	test("UNet", async () => {
+		const io = await readGolden();
+		const merged = await run(await unet(lora), unetFeeds(io));
+		expect(maxDifference(merged, io.output_37)).toBeLessThan(1e-4);
+		expect(maxDifference(await run(await unet([]), unetFeeds(io)), io.output_37)).toBeGreaterThan(0.05);
+	});
+	test("text encoder", async () => {
+		const io = await readGolden();
+		const merged = await run(await text(lora), { input_ids: io.input_ids });
+		expect(maxDifference(merged, io.last_hidden_state)).toBeLessThan(1e-4);
+	});
+});
+
+test("several files add up; a scale of 0 adds nothing", async () => {
+	const io = await readTensors(golden("lora/kohya.golden.safetensors"));
+	const [file, other] = [fileOf("kohya"), fileOf("peft")];
+	const of = async (lora: readonly Lora[]) => run(await unet(lora), unetFeeds(io));
+	const halves = { file, scale: 0.35 };
+	expect(maxDifference(await of([halves, halves]), io.output_37)).toBeLessThan(1e-4);
+	expect(
+		maxDifference(
+			await of([
+				{ file, scale: 0.7 },
+				{ file: other, scale: 0 },
+			]),
+			io.output_37,
+		),
+	).toBeLessThan(1e-4);
+});
+
+/** How often each operator occurs in the graph that ONNX Runtime runs. */
+async function operators(graph: Graph, path: string): Promise<Record<string, number>> {
+	const session = await openSession(graph, { saveOptimized: path, optimize: "basic" });
+	await session.close();
+	const counts: Record<string, number> = {};
+	for (const { op } of readModelFile(path).nodes) counts[op] = (counts[op] ?? 0) + 1;
+	return counts;
+}
+
+test("the merge is folded when the graph is opened: it costs nothing in a step", async () => {
+	const merged = await unet([{ file: fileOf("kohya") }]);
+	expect(merged.nodes.filter(({ name }) => name.endsWith(".merged")).length).toBeGreaterThan(50);
+	const plain = await operators(await unet([]), join(folder, "plain.onnx"));
+	expect(await operators(merged, join(folder, "merged.onnx"))).toEqual(plain);
+});
+
+test("the denoiser takes LoRA files, and they count among its files", async () => {
+	const io = await readTensors(golden("lora/kohya.golden.safetensors"));
+	const denoiser = await openUNet2DCondition(UNET, { lora: [{ file: fileOf("kohya"), scale: 0.7 }], threads: 1 });
+	const output = await denoiser.predict(io.sample as never, 37, io.encoder_hidden_states as never);
+	await denoiser.close();
+	expect(denoiser.files.at(-1)).toBe(fileOf("kohya"));
+	expect(maxDifference(output, io.output_37)).toBeLessThan(1e-4);
+});
+
+describe("refuses, by name", () => {
+	const Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q";
+	const save = async (name: string, dims: Record<string, readonly number[]>) => {
+		const file = join(folder, `${name}.safetensors`);
+		await writeSafetensors(file, dims);
+		return [{ file }];
+	};
+	test("every tensor that belongs to no weight, of every file", async () => {
+		const one = await save("one", {
+			"lora_unet_nowhere.lora_down.weight": [1, 4],
+			"lora_unet_nowhere.lora_up.weight": [4, 1],
+			"unet.else.where.lora_A.weight": [1, 4],
+		});
+		const two = await save("two", { "lora_unet_third_place.alpha": [1] });
+		const opened = unet([...one, ...two]);
+		await expect(opened).rejects.toThrowError(/one\.safetensors: lora_unet_nowhere\.lora_down.*nowhere\.lora_up.*unet\.else\.where/);
+		await expect(opened).rejects.toThrowError(/left over in .*two\.safetensors: lora_unet_third_place\.alpha/);
+	});
+	test("matrices that do not fit or lack their other half", async () => {
+		const wide = await save("wide", { [`${Q}.lora_down.weight`]: [2, 9], [`${Q}.lora_up.weight`]: [8, 2] });
+		await expect(unet(wide)).rejects.toThrowError(/attn1_to_q\.lora_up\.weight for mid_block.*\[8, 8\]: down \[2, 9\], up \[8, 2\]/);
+		const half = await save("half", { [`${Q}.lora_down.weight`]: [2, 8] });
+		await expect(unet(half)).rejects.toThrowError(/attn1_to_q\.lora_down\.weight for .*: no up matrix/);
+	});
+	test("other kinds of adapters, all their tensors at once", async () => {
+		const loha = await save("loha", { [`${Q}.hada_w1_a`]: [2], [`${Q}.hada_w1_b`]: [2], [`${Q}.alpha`]: [1] });
+		await expect(unet(loha)).rejects.toMatchObject({ code: "model", message: expect.stringMatching(/hada_w1_a, .*hada_w1_b/) });
+		const sdxl = await save("sdxl", { "lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": [1] });
+		await expect(unet(sdxl)).rejects.toThrowError(/lora_te2_text_model/);
+	});
+	test("a scale that is no number, and a file that is not there", async () => {
+		await expect(unet([{ file: fileOf("kohya"), scale: Number.NaN }])).rejects.toMatchObject({ code: "value" });
+		await expect(unet([{ file: join(folder, "none.safetensors") }])).rejects.toMatchObject({ code: "model" });
+	});
+});
