@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { golden } from "../../test/golden/tensors.ts";
+import { fourChannelFolder } from "../../test/support/four-channels.ts";
 import type { Region } from "../regions/region.ts";
 import { random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
@@ -12,14 +13,19 @@ import { openPurifier, PURIFIERS, type PurifierSpec } from "./registry.ts";
 
 const SIZE = 16;
 let ddpmFolder: string;
+let four: Awaited<ReturnType<typeof fourChannelFolder>>;
 
 beforeAll(async () => {
 	// The layout of google/ddpm-*: model and scheduler side by side.
 	ddpmFolder = await mkdtemp(join(tmpdir(), "kintsugi-ddpm-"));
 	await cp(golden("diffusers/unet-ddpm-heads"), ddpmFolder, { recursive: true });
 	await copyFile(golden("diffusers/ddpm-scheduler/scheduler_config.json"), join(ddpmFolder, "scheduler_config.json"));
+	four = await fourChannelFolder();
 });
-afterAll(() => rm(ddpmFolder, { recursive: true }));
+afterAll(async () => {
+	await rm(ddpmFolder, { recursive: true });
+	await four.remove();
+});
 
 const picture = (key: string): Tensor => {
 	const r = random(7, key);
@@ -31,7 +37,12 @@ const picture = (key: string): Tensor => {
 const region = (box: Region["box"], prompt = "a dog"): Region => ({ label: "dog", score: 1, box, prompt });
 const input = (id: string, regions: readonly Region[] = []): PurifierInput => ({ id, image: picture(id), regions });
 
-const resolveModel = async (name: string) => ({ dir: name === "mini-ddpm" ? ddpmFolder : golden("diffusers/inpaint") });
+const folders: Readonly<Record<string, () => string>> = {
+	"mini-ddpm": () => ddpmFolder,
+	"four-channels": () => four.folder,
+	"mini-inpaint": () => golden("diffusers/inpaint"),
+};
+const resolveModel = async (name: string) => ({ dir: (folders[name] ?? (() => name))() });
 const open = (spec: PurifierSpec) => openPurifier(spec, { resolveModel, session: { threads: 1 } });
 
 /** Runs and closes. */
@@ -56,6 +67,28 @@ const specs: Record<string, PurifierSpec> = {
 	"naive euler-ancestral": { name: "naive", steps: 4, scheduler: "euler-ancestral", batch: 2 },
 	"segmentation-guided pndm": { name: "segmentation-guided", steps: 3, scheduler: "pndm", batch: 3 },
 	"segmentation-guided model": { name: "segmentation-guided", steps: 2, scheduler: "model" },
+	"segmentation-guided independent": { name: "segmentation-guided", steps: 2, independentRegions: true, batch: 3 },
+	"segmentation-guided cropped": { name: "segmentation-guided", steps: 2, crop: 1, batch: 2 },
+	"segmentation-guided cropped, own size": {
+		name: "segmentation-guided",
+		steps: 2,
+		crop: 1,
+		cropResolution: "image",
+		feather: 1,
+		batch: 3,
+	},
+	"segmentation-guided four channels": { name: "segmentation-guided", model: "four-channels", steps: 2, batch: 2 },
+	"segmentation-guided repaint": {
+		name: "segmentation-guided",
+		model: "four-channels",
+		steps: 3,
+		eta: 1,
+		resample: { jumpLength: 1, jumpSamples: 2 },
+		batch: 3,
+	},
+	"naive four channels": { name: "naive", model: "four-channels", steps: 4, batch: 2 },
+	"naive another vae": { name: "naive", vae: golden("diffusers/autoencoder-kl"), steps: 4 },
+	"ddpm repaint": { name: "ddpm", t: 30, steps: 3, region: "boxes", resample: { jumpLength: 1, jumpSamples: 3 }, batch: 2 },
 	vae: { name: "vae" },
 	jpeg: { name: "jpeg", quality: 50 },
 	blur: { name: "blur" },
@@ -90,7 +123,7 @@ describe.each(Object.entries(specs))("%s", (_, spec) => {
 		expect(purifier.name).toBe(spec.name);
 		expect(seen.at(-1)).toBeCloseTo(1, 10);
 		expect(seen).toEqual([...seen].sort((a, b) => a - b));
-		const { name: _name, batch: _batch, ...given } = { batch: 1, ...spec };
+		const { name: _name, batch: _batch, model: _model, vae: _vae, ...given } = { batch: 1, model: "", vae: "", ...spec };
 		expect(purifier.options).toMatchObject(given);
 		expect(JSON.parse(JSON.stringify(purifier.options))).toEqual(purifier.options);
 		await purifier.close();
@@ -154,8 +187,13 @@ describe("refuses", () => {
 		[{ name: "naive", steps: 3, strength: 0.1 } as PurifierSpec, /strength/],
 		[{ name: "ddpm", t: 10, steps: 11 } as PurifierSpec, /steps <= t/],
 		[{ name: "ddpm", t: 5000 } as PurifierSpec, /falling whole numbers from 999/],
+		[{ name: "ddpm", resample: {} } as PurifierSpec, /region: boxes/],
+		[{ name: "segmentation-guided", resample: {} } as PurifierSpec, /4 channels only/],
+		[{ name: "segmentation-guided", crop: -1 } as PurifierSpec, /crop/],
+		[{ name: "segmentation-guided", model: "four-channels", steps: 9, resample: {} } as PurifierSpec, /jumpLength = 10, 9 steps/],
+		[{ name: "naive", vae: golden("pipelines/vae-3-channels") } as PurifierSpec, /7 or 3 channels/],
 	])("%j", async (spec, message) => {
-		await expect(purify(spec, [input("a")])).rejects.toThrowError(message);
+		await expect(purify(spec, [input("a", [region([2, 2, 6, 6])])])).rejects.toThrowError(message);
 	});
 
 	test("a canvas that does not fit the autoencoder", async () => {

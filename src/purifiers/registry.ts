@@ -22,10 +22,17 @@ const model = (name: string) =>
 // One image at a time costs a CPU about as much as four (bench/inpaint.ts), and a batch that is not full costs as much as a full one.
 const batch = z.int().positive().default(1).describe("images computed together, for devices that gain from it; does not change the result");
 
+const otherVae = z
+	.string()
+	.min(1)
+	.optional()
+	.describe("another autoencoder for the model's latents, such as TAESD: a folder or name as for model; default: the model's own");
+const inpainting = { model: model("mini-inpaint"), vae: otherVae, batch };
+
 /** Options of every purifier, told apart by `name`. */
 export const purifierSchema = z.discriminatedUnion("name", [
-	segmentationGuidedSchema.extend({ name: z.literal("segmentation-guided"), model: model("mini-inpaint"), batch }),
-	naiveSchema.extend({ name: z.literal("naive"), model: model("mini-inpaint"), batch }),
+	segmentationGuidedSchema.extend({ name: z.literal("segmentation-guided"), ...inpainting }),
+	naiveSchema.extend({ name: z.literal("naive"), ...inpainting }),
 	ddpmSchema.extend({ name: z.literal("ddpm"), model: model("mini-ddpm"), batch }),
 	vaeSchema.extend({ name: z.literal("vae"), model: model("mini-inpaint") }),
 	jpegSchema.extend({ name: z.literal("jpeg") }),
@@ -52,16 +59,19 @@ export async function openPurifier(spec: PurifierSpec, context: PurifierContext 
 	const { memo = new Map(), resolveModel = (reference) => resolveFromHub(reference, { memo }), session = {} } = context;
 	const parsed = parseOptions(purifierSchema, spec, "purifier");
 	const pipelineOptions = { ...session, hashing: { memo } };
+	const openInpainting = async (reference: string, other: string | undefined, size: number) => {
+		const { dir } = await resolveModel(reference);
+		const vae = other === undefined ? undefined : (await resolveModel(other)).dir;
+		return openInpaintPipeline(dir, { ...pipelineOptions, vae, batch: size });
+	};
 	switch (parsed.name) {
 		case "segmentation-guided": {
-			const { name: _, model: reference, batch: size, ...options } = parsed;
-			const { dir } = await resolveModel(reference);
-			return segmentationGuided(await openInpaintPipeline(dir, { ...pipelineOptions, batch: size }), options);
+			const { name: _, model: reference, vae: other, batch: size, ...options } = parsed;
+			return segmentationGuided(await openInpainting(reference, other, size), options);
 		}
 		case "naive": {
-			const { name: _, model: reference, batch: size, ...options } = parsed;
-			const { dir } = await resolveModel(reference);
-			return naive(await openInpaintPipeline(dir, { ...pipelineOptions, batch: size }), options);
+			const { name: _, model: reference, vae: other, batch: size, ...options } = parsed;
+			return naive(await openInpainting(reference, other, size), options);
 		}
 		case "ddpm": {
 			const { name: _, model: reference, batch: size, ...options } = parsed;

@@ -4,7 +4,8 @@ import { binary, composite, erode, feather, fullMask, invert, maskFromBoxes, uni
 import { quantise } from "../image/rgb.ts";
 import { random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { guidedFields, parseOptions } from "./options.ts";
+import { type Crop, cropAround, cut, paste } from "./crops.ts";
+import { guidedFields, parseOptions, resampleField } from "./options.ts";
 import type { InpaintPipeline } from "./pipelines/inpaint.ts";
 import type { Purified, Purifier, PurifierInput } from "./purifier.ts";
 
@@ -23,6 +24,20 @@ export const segmentationGuidedSchema = z.strictObject({
 		.enum(["largest", "smallest", "given"])
 		.default("largest")
 		.describe("largest first, so that an object in front of a larger one is painted last and stays"),
+	independentRegions: z
+		.boolean()
+		.default(false)
+		.describe("objects whose masks do not touch are painted from the same image, so that they fill batches; none sees the other repaired"),
+	crop: z
+		.int()
+		.nonnegative()
+		.optional()
+		.describe("paint the mask and this many pixels around it by themselves; default: the whole image (docs/diffusion.md)"),
+	cropResolution: z
+		.enum(["model", "image"])
+		.default("model")
+		.describe("model: small crops are enlarged to the model's resolution, as good and as slow as it; image: painted as they are, faster"),
+	resample: resampleField.describe("RePaint, for models of 4 channels; default off; {} for the paper's jumps (docs/diffusion.md)"),
 });
 
 export type SegmentationGuidedOptions = z.input<typeof segmentationGuidedSchema>;
@@ -31,6 +46,7 @@ type Options = z.output<typeof segmentationGuidedSchema>;
 /** One piece of painting. */
 interface Task {
 	mask: Tensor;
+	crop: Crop | undefined;
 	prompt: string;
 	/** Place among the regions as given: part of the noise's key, so that the order of painting does not change the noise. */
 	index: number;
@@ -40,7 +56,8 @@ interface Task {
 interface Work {
 	input: PurifierInput;
 	image: Tensor;
-	tasks: Task[];
+	/** Tasks of one round start from the same image. */
+	rounds: Task[][];
 	mask: Tensor;
 }
 
@@ -53,39 +70,46 @@ export function segmentationGuided(pipeline: InpaintPipeline, options: Segmentat
 		needsRegions: true,
 		close: pipeline.close,
 		async purify(inputs, { seed, repetition = 0, onProgress, signal }) {
-			const works = inputs.map((input) => startWork(input, settings));
-			const total = works.reduce((n, work) => n + work.tasks.length, 0);
+			const works = inputs.map((input) => startWork(input, settings, pipeline));
+			const total = works.reduce((n, work) => n + work.rounds.flat().length, 0);
 			let finished = 0;
 			for (let wave = nextWave(works, pipeline.batch); wave.length > 0; wave = nextWave(works, pipeline.batch)) {
-				const tasks = wave.map((work) => work.tasks.shift() as Task);
-				const jobs = wave.map(({ input, image }, i) => ({
-					image,
-					mask: tasks[i].mask,
-					prompt: tasks[i].prompt,
-					random: random(seed, input.id, "inpaint", repetition, tasks[i].index),
+				const painting = wave.flatMap((work) => (work.rounds.shift() as Task[]).map((task) => ({ work, task })));
+				const jobs = painting.map(({ work: { input, image }, task: { mask, crop, prompt, index } }) => ({
+					...(crop ? cut({ image, mask }, crop) : { image, mask }),
+					prompt,
+					random: random(seed, input.id, "inpaint", repetition, index),
 				}));
-				const done = (share: number) => onProgress?.((finished + share * wave.length) / total);
+				const done = (share: number) => onProgress?.((finished + share * painting.length) / total);
 				const painted = await pipeline.inpaint(jobs, { ...settings, onProgress: done, signal });
-				for (const [i, work] of wave.entries()) {
-					work.image = quantise(composite(work.image, painted[i], fading(tasks[i].mask, settings.feather)));
-					work.mask = union(work.mask, tasks[i].mask);
+				for (const [i, { work, task }] of painting.entries()) {
+					const whole = task.crop ? paste(work.image, painted[i], task.crop) : painted[i];
+					work.image = quantise(composite(work.image, whole, fading(task.mask, settings.feather)));
+					work.mask = union(work.mask, task.mask);
 				}
-				finished += wave.length;
+				finished += painting.length;
 			}
 			return works.map(({ image, mask }): Purified => ({ image, mask }));
 		},
 	};
 }
 
-function startWork(input: PurifierInput, settings: Options): Work {
+function startWork(input: PurifierInput, settings: Options, { resolution, autoencoder }: InpaintPipeline): Work {
 	const [, height, width] = input.image.dims;
-	return { input, image: quantise(input.image), tasks: tasksOf(input, settings), mask: fullMask({ height, width }, 0) };
+	const { crop: margin, cropResolution, independentRegions } = settings;
+	const crops = { resolution, enlarge: cropResolution === "model", multiple: autoencoder.scale };
+	const tasks = piecesOf(input, settings).map((piece) => ({
+		...piece,
+		crop: margin === undefined ? undefined : cropAround(piece.mask, { ...crops, margin }),
+	}));
+	const rounds = independentRegions ? independentRounds(tasks) : tasks.map((task) => [task]);
+	return { input, image: quantise(input.image), rounds, mask: fullMask({ height, width }, 0) };
 }
 
 const covers = (mask: Tensor) => mask.data.some((v) => v > 0);
 const area = (mask: Tensor) => mask.data.reduce((sum, v) => sum + v, 0);
 
-function tasksOf({ image, regions }: PurifierInput, settings: Options): Task[] {
+function piecesOf({ image, regions }: PurifierInput, settings: Options): Omit<Task, "crop">[] {
 	const [, height, width] = image.dims;
 	const { padding, order } = settings;
 	const used = regions.slice(0, settings.maxRegions);
@@ -109,9 +133,21 @@ function tasksOf({ image, regions }: PurifierInput, settings: Options): Task[] {
 	return visible.sort((a, b) => (area(b.mask) - area(a.mask)) * (order === "largest" ? 1 : -1) || a.index - b.index);
 }
 
+/** Every task goes into the round after the last one with a task that it overlaps: what is painted over what stays the same. */
+function independentRounds(tasks: readonly Task[]): Task[][] {
+	const rounds: Task[][] = [];
+	for (const task of tasks) {
+		const after = rounds.findLastIndex((round) => round.some((other) => overlap(other.mask, task.mask))) + 1;
+		rounds[after] = [...(rounds[after] ?? []), task];
+	}
+	return rounds;
+}
+
+const overlap = (a: Tensor, b: Tensor) => a.data.some((v, i) => v > 0 && b.data[i] > 0);
+
 /** The images that go on together: those with the most left to do, so that batches stay full to the end; all of one size. */
 function nextWave(works: readonly Work[], size: number): Work[] {
-	const waiting = works.filter((work) => work.tasks.length > 0).sort((a, b) => b.tasks.length - a.tasks.length);
+	const waiting = works.filter((work) => work.rounds.length > 0).sort((a, b) => b.rounds.length - a.rounds.length);
 	return waiting.filter((work) => work.image.dims.join() === waiting[0].image.dims.join()).slice(0, size);
 }
 

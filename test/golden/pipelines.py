@@ -1,4 +1,4 @@
-"""Writes test/golden/pipelines: a tiny random 4-channel UNet, what diffusers' pipelines paint with it and given noise, and RePaint.
+"""Writes test/golden/pipelines: a tiny random 4-channel UNet, an autoencoder that does not fit it, what diffusers' pipelines paint with it and given noise, and RePaint.
 
     python test/golden/pipelines.py          (versions: test/golden/requirements.txt; after make_diffusers.py)
 """
@@ -44,6 +44,12 @@ def unet():
         ),
         seed=30,
     )
+
+
+def other_vae():
+    """An autoencoder whose latents have another number of channels."""
+    channels = dict(encoder_block_out_channels=(4, 4), decoder_block_out_channels=(4, 4), latent_channels=3)
+    return lively(AutoencoderTiny(**channels, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1)), seed=34)
 
 
 def pipeline(cls, model):
@@ -156,6 +162,7 @@ def main():
     OUT.mkdir(exist_ok=True)
     model = unet()
     model.save_pretrained(OUT / "unet")
+    other_vae().save_pretrained(OUT / "vae-3-channels")
     pictures(model)
     repaint()
 

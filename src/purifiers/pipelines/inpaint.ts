@@ -1,7 +1,9 @@
 /** @file Text-guided inpainting in latents, as StableDiffusionInpaintPipeline of diffusers does it with UNets of 9 and of 4 channels. */
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
-import { type HashMemo, hashFiles } from "../../hub/hash.ts";
+import { type HashMemo, hashData, hashFiles } from "../../hub/hash.ts";
+import type { Size } from "../../image/rgb.ts";
 import { AUTOENCODERS, type Autoencoder, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
 import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
 import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
@@ -50,6 +52,8 @@ export interface InpaintPipeline {
 	/** Jobs that are computed together. */
 	readonly batch: number;
 	readonly autoencoder: Autoencoder;
+	/** Size of the images that the model was trained on, if its config says so. */
+	readonly resolution: Size | undefined;
 	/** Denoising steps that `options` lead to. */
 	steps(options: InpaintOptions): number;
 	/** One painted image `[3, H, W]` a job, pixels in [0, 1]: all of it comes from the decoder, nothing is pasted back. */
@@ -59,6 +63,8 @@ export interface InpaintPipeline {
 
 export interface InpaintPipelineOptions extends SessionOptions {
 	batch?: number;
+	/** Folder of another autoencoder for the same latents, such as TAESD: with config.json, or with a `vae` folder in it. */
+	vae?: string | undefined;
 	/** Hashes that are known already. */
 	hashing?: { memo?: HashMemo };
 }
@@ -84,27 +90,28 @@ export const INPAINT_SCHEDULERS = Object.keys(CLASSES) as [InpaintScheduler, ...
  */
 export async function openInpaintPipeline(
 	folder: string,
-	{ batch = 1, hashing = {}, ...session }: InpaintPipelineOptions = {},
+	{ batch = 1, vae, hashing = {}, ...session }: InpaintPipelineOptions = {},
 ): Promise<InpaintPipeline> {
-	await componentClasses(folder, {
-		unet: ["UNet2DConditionModel"],
-		vae: AUTOENCODERS,
-		text_encoder: ["CLIPTextModel"],
-	});
+	await componentClasses(folder, { unet: ["UNet2DConditionModel"], text_encoder: ["CLIPTextModel"] });
+	if (vae === undefined) await componentClasses(folder, { vae: AUTOENCODERS });
 	const schedulerPath = join(folder, "scheduler", "scheduler_config.json");
 	// As in diffusers' pipelines: PNDM's warm-up needs full strength.
 	const schedulerJson = { ...(await readSchedulerConfig(schedulerPath)), skip_prk_steps: true };
 	// A folder whose scheduler cannot be read is refused at once.
 	schedulerFromConfig(schedulerJson, schedulerPath, CLASSES.ddim);
 	const unet = await openUNet2DCondition(join(folder, "unet"), session);
-	const autoencoder = await openAutoencoder(join(folder, "vae"), session);
+	const autoencoderFolder = vae === undefined ? join(folder, "vae") : await autoencoderIn(vae);
+	const autoencoder = await openAutoencoder(autoencoderFolder, session);
 	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), session);
 	const { latentChannels } = autoencoder;
 	requireChannels(join(folder, "unet"), unet.inChannels, [2 * latentChannels + 1, latentChannels]);
 	const blends = unet.inChannels === latentChannels;
 	const condition = blends ? byBlending(autoencoder) : byChannels(autoencoder);
 	requireChannels(join(folder, "text_encoder"), text.channels, [unet.contextChannels]);
-	const hash = await hashFiles([...unet.files, ...autoencoder.files, ...text.files, schedulerPath], { base: folder, ...hashing });
+	const files = [...unet.files, ...(vae === undefined ? autoencoder.files : []), ...text.files, schedulerPath];
+	const ownHash = await hashFiles(files, { base: folder, ...hashing });
+	const hash =
+		vae === undefined ? ownHash : hashData([ownHash, await hashFiles(autoencoder.files, { base: autoencoderFolder, ...hashing })]);
 
 	const loop = ({ steps = 20, strength = 1, eta = 0, scheduler = "ddim", resample }: InpaintOptions): Scheduler => {
 		if (resample && !blends) throw noResampling(join(folder, "unet"));
@@ -142,6 +149,7 @@ export async function openInpaintPipeline(
 		hash,
 		batch,
 		autoencoder,
+		resolution: resolutionOf(unet.sampleSize, autoencoder.scale),
 		steps: (options) => stepsOf(loop(options), options.resample),
 		async inpaint(jobs, options = {}) {
 			const scheduler = loop(options);
@@ -154,6 +162,19 @@ export async function openInpaintPipeline(
 			await text.close();
 		},
 	};
+}
+
+/** The folder itself, or the `vae` folder in it. */
+const autoencoderIn = (folder: string): Promise<string> =>
+	access(join(folder, "config.json")).then(
+		() => folder,
+		() => join(folder, "vae"),
+	);
+
+function resolutionOf(sampleSize: number | readonly number[] | null, scale: number): Size | undefined {
+	if (sampleSize === null) return undefined;
+	const [height, width = height] = typeof sampleSize === "number" ? [sampleSize] : sampleSize;
+	return { height: height * scale, width: width * scale };
 }
 
 function requireChannels(where: string, found: number, expected: readonly number[]): void {
