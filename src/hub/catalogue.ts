@@ -4,7 +4,7 @@ import type { Task } from "./registry.ts";
 export interface HubModel {
 	/** What `kintsugi models pull` and every `model` option call it. */
 	readonly name: string;
-	readonly task: Task | "keypoints" | "text to image" | "latent autoencoder";
+	readonly task: Task | "keypoints" | "text to image" | "latent autoencoder" | "LoRA";
 	/** ORG/NAME on the Hub. */
 	readonly repository: string;
 	/** Rough size of what is fetched; the exact one comes from the Hub before anything is. */
@@ -89,6 +89,30 @@ export const HUB_MODELS: readonly HubModel[] = [
 		note: "mirror of runwayml/stable-diffusion-inpainting, which its owner removed in 2024",
 	},
 	{
+		name: "sd1.5",
+		task: "text to image",
+		repository: "stable-diffusion-v1-5/stable-diffusion-v1-5",
+		bytes: 4300 * MB,
+		licence: "creativeml-openrail-m",
+		note: "mirror of runwayml/stable-diffusion-v1-5, which its owner removed in 2024",
+	},
+	{
+		name: "lcm-dreamshaper-v7",
+		task: "text to image",
+		repository: "SimianLuo/LCM_Dreamshaper_v7",
+		bytes: 4300 * MB,
+		licence: "mit",
+		note: "Stable Diffusion 1 in few steps: scheduler lcm, 4 to 8 steps, guidance about 8",
+	},
+	{
+		name: "lcm-lora-sd1.5",
+		task: "LoRA",
+		repository: "latent-consistency/lcm-lora-sdv1-5",
+		bytes: 135 * MB,
+		licence: "openrail++",
+		note: "option lora of models of Stable Diffusion 1, inpainting too: scheduler lcm, 4 to 8 steps, guidance 1 to 2",
+	},
+	{
 		name: "sd-turbo",
 		task: "text to image",
 		repository: "stabilityai/sd-turbo",
@@ -112,6 +136,7 @@ export const REMOVED: Readonly<Record<string, string>> = {
 	"stabilityai/stable-diffusion-2-inpainting": "sd2-inpainting",
 	"stabilityai/stable-diffusion-2-1": "sd2.1",
 	"runwayml/stable-diffusion-inpainting": "sd1.5-inpainting",
+	"runwayml/stable-diffusion-v1-5": "sd1.5",
 };
 
 /** The entry of a short name or of a repository. */

@@ -66,6 +66,16 @@ describe("resolveModel", () => {
 		expect(await resolveModel(file)).toMatchObject({ layout: "onnx", file, dir: join(root, "nets") });
 	});
 
+	it("finds a LoRA by its file or its folder", async () => {
+		const lora = await write("lcm/pytorch_lora_weights.safetensors", "w");
+		const found = await resolveModel(join(root, "lcm"));
+		expect(found).toMatchObject({ layout: "lora", file: lora, dir: join(root, "lcm") });
+		const { hash } = found;
+		const other = await write("mine/style.safetensors", "w");
+		expect(await resolveModel(other)).toMatchObject({ layout: "lora", file: other });
+		expect((await resolveModel(lora)).hash).toBe(hash);
+	});
+
 	it("changes the hash with weights, configuration and external data, not with the card", async () => {
 		const hashes = [(await resolveModel("mini-clip", { root })).hash];
 		await write("models/mini-clip/README.md", "another card");

@@ -9,17 +9,20 @@ import { packageRoot } from "./package-root.ts";
 import { pulledModel } from "./pulled.ts";
 import { BUNDLED_MODELS } from "./registry.ts";
 import { REPOSITORY } from "./repository.ts";
-import { isPickle, PICKLE_FIX } from "./select.ts";
+import { isPickle, LORA_FILE, PICKLE_FIX } from "./select.ts";
 import type { HubSettings } from "./settings.ts";
 
 export interface ResolvedModel {
 	readonly name: string;
 	/** Absolute path of the model's folder. */
 	readonly dir: string;
-	/** Absolute path of the file, where a single .onnx file was named. */
+	/** Absolute path of the file, where a single .onnx file was named, and of a LoRA. */
 	readonly file?: string;
-	/** `transformers`: config.json beside .onnx files; `diffusers`: model_index.json or weights as .safetensors; `onnx`: one file. */
-	readonly layout: "transformers" | "diffusers" | "onnx";
+	/**
+	 * `transformers`: config.json beside .onnx files; `diffusers`: model_index.json or weights as .safetensors; `onnx`: one file;
+	 * `lora`: one .safetensors file, which adds to another model.
+	 */
+	readonly layout: "transformers" | "diffusers" | "onnx" | "lora";
 	/** sha256 over weights and configuration; the model card does not count. */
 	readonly hash: string;
 }
@@ -40,7 +43,7 @@ export interface ResolveOptions {
 const LFS_POINTER = "version https://git-lfs.github.com/spec/";
 
 /**
- * Finds a model by the name of a bundled one, by the path of a folder or of an .onnx file, or, in the cache of the Hub, by a
+ * Finds a model by the name of a bundled one, by the path of a folder, of an .onnx file or of a LoRA, or, in the cache of the Hub, by a
  * catalogue name or ORG/NAME. A bundled or catalogue name wins over a folder of that name (write `./mini-clip` for the folder), a
  * folder over ORG/NAME. Nothing is fetched. Throws `model` where nothing is found, where files are missing, empty or mere pointers, and
  * where a pulled model is not what the lock file says.
@@ -51,13 +54,13 @@ export async function resolveModel(nameOrPath: string, options: ResolveOptions =
 	const path = known ? join(root, known.folder) : resolve(base, nameOrPath);
 	const found = !known && hubModel(nameOrPath)?.name === nameOrPath ? undefined : await stat(path).catch(() => undefined);
 	if (!found && known) throw refuse(path, "the bundled model", "nothing", "install the package again, or clone the repository again");
-	const { dir, layout, files, locked } = found
+	const { dir, layout, files, file, locked } = found
 		? await (found.isDirectory() ? readFolder(path) : readFile(path))
 		: await readPulled(nameOrPath, path, hub);
-	for (const file of files) await assertWhole(file);
-	for (const [file, sha256] of Object.entries(locked ?? {})) await assertAsLocked(join(dir, file), sha256, memo);
+	for (const path of files) await assertWhole(path);
+	for (const [name, sha256] of Object.entries(locked ?? {})) await assertAsLocked(join(dir, name), sha256, memo);
 	const hash = await hashFiles(files, { base: dir, memo });
-	return { name: nameOrPath, dir, layout, hash, ...(layout === "onnx" ? { file: path } : {}) };
+	return { name: nameOrPath, dir, layout, hash, ...(file === undefined ? {} : { file }) };
 }
 
 async function readPulled(name: string, path: string, options: { settings?: HubSettings; lockFile?: string }): Promise<Found> {
@@ -87,6 +90,8 @@ async function assertAsLocked(file: string, sha256: string, memo: HashMemo): Pro
 interface Found {
 	dir: string;
 	layout: ResolvedModel["layout"];
+	/** The one that counts, where it is one. */
+	file?: string;
 	/** Absolute paths of everything that decides the model's outputs. */
 	files: string[];
 	/** Path in the folder -> sha256 that it must have. */
@@ -106,6 +111,7 @@ function layoutOf(dir: string, files: string[]): Found {
 		if (any(".onnx")) return { dir, layout: "transformers", files };
 		throw noWeights(dir, "weights as .onnx or .safetensors", files);
 	}
+	if (has(LORA_FILE)) return { dir, layout: "lora", files: [join(dir, LORA_FILE)], file: join(dir, LORA_FILE) };
 	throw refuse(dir, "config.json or model_index.json in the folder", "neither", "name the folder of one model, or an .onnx file");
 }
 
@@ -117,12 +123,13 @@ function noWeights(dir: string, expected: string, files: readonly string[]): Kin
 
 async function readFile(path: string): Promise<Found> {
 	if (isPickle(path)) throw refuse(path, "a model folder or an .onnx file", `a pickle (${extname(path)})`, PICKLE_FIX);
+	if (extname(path) === ".safetensors") return { dir: dirname(path), layout: "lora", files: [path], file: path };
 	if (extname(path) !== ".onnx") throw refuse(path, "a model folder or an .onnx file", `a file *${extname(path)}`, "name the folder");
 	const dir = dirname(path);
 	// Exporters put weights that do not fit into model.onnx beside it: model.onnx_data, model.onnx.data, model.data.
 	const stem = basename(path, ".onnx");
 	const beside = (await readdir(dir)).filter((name) => name.startsWith(stem) && /^(\.onnx)?[._]data(_\d+)?$/.test(name.slice(stem.length)));
-	return { dir, layout: "onnx", files: [path, ...beside.map((name) => join(dir, name))] };
+	return { dir, layout: "onnx", files: [path, ...beside.map((name) => join(dir, name))], file: path };
 }
 
 /** Every file of a model folder but documentation and hidden files. */

@@ -91,6 +91,12 @@ describe("selectFiles", () => {
 		expect(select([...taesd, "taesd_decoder.safetensors", "taesd_encoder.safetensors"])).toEqual(taesd);
 	});
 
+	it("takes a LoRA where there is nothing else", () => {
+		const lora = "pytorch_lora_weights.safetensors";
+		expect(select([".gitattributes", "README.md", "image.png", lora])).toEqual([lora]);
+		expect(select(["config.json", "model.safetensors", lora])).toEqual(["config.json", "model.safetensors"]);
+	});
+
 	it("never takes a pickle, and says why", () => {
 		for (const file of ["pytorch_model.bin", "model.pt", "model.pth", "sd.ckpt", "weights.pkl"]) {
 			expect(() => select(["config.json", file])).toThrow(`only pickles: ${file}; convert the model to safetensors or ONNX`);

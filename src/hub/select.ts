@@ -12,6 +12,9 @@ export const isPickle = (path: string): boolean => PICKLE.test(path);
 export const PICKLE_FIX =
 	"convert the model to safetensors or ONNX: opening a pickle runs whatever program is inside, so Kintsugi neither fetches nor opens one";
 
+/** What diffusers calls the file of a LoRA. */
+export const LORA_FILE = "pytorch_lora_weights.safetensors";
+
 /** Folders of pipelines that Kintsugi does not run. */
 const UNUSED = new Set(["safety_checker", "feature_extractor", "image_encoder"]);
 
@@ -22,7 +25,7 @@ export interface SelectOptions {
 
 /**
  * The files to fetch: configuration, tokenizer, licence and one set of weights. Of a diffusers pipeline its components; of a
- * repository with ONNX files the float32 models (for CLIP the two towers); else the safetensors beside config.json.
+ * repository with ONNX files the float32 models (for CLIP the two towers); else the safetensors beside config.json, or a LoRA.
  * Throws `model` where there are no weights, or only pickles.
  */
 export function selectFiles<F extends Pick<RemoteFile, "path">>(
@@ -63,6 +66,7 @@ function safetensors(paths: readonly string[], folder: string, float16: boolean)
 	const match = (pattern: RegExp) => here.filter((path) => pattern.test(posix.basename(path)));
 	const full = match(/^(diffusion_pytorch_model|model)(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/);
 	const half = match(/^(diffusion_pytorch_model|model)\.fp16\.safetensors$/);
+	if (full.length === 0 && half.length === 0) return here.filter((path) => posix.basename(path) === LORA_FILE);
 	return (float16 || full.length === 0) && half.length > 0 ? half : full;
 }
 
