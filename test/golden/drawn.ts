@@ -17,6 +17,9 @@ export interface DrawnCase {
 	tensors: Record<string, number[]>;
 }
 
+/** Checkpoints of guided_diffusion.py, the first three of guided-diffusion's own class. */
+export const DRAWN: readonly string[] = ["uncond-256", "class-new-order", "plain", "unet-2d-resnet", "unet-2d-mixed"];
+
 export const drawnCase = async (name: string): Promise<DrawnCase> =>
 	JSON.parse(await readFile(golden(`guided-diffusion/${name}.json`), "utf8")) as DrawnCase;
 
@@ -38,7 +41,7 @@ export function drawnWeight(name: string, dims: readonly number[]): Float32Array
 	return Float32Array.from(u, (v) => (name.endsWith("weight") ? 1 + 0.3 * v : 0.3 * v));
 }
 
-/** Inputs and noise: uniform with variance 1. */
+/** Inputs, noise and cotangents: uniform with variance 1. */
 export const drawnSample = (dims: readonly number[], name = "sample"): Tensor =>
 	tensor(
 		Float32Array.from(draw(name, sizeOf(dims)), (v) => v * Math.sqrt(3)),

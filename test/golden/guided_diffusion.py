@@ -199,7 +199,12 @@ class Guided:
 
 
 def outputs(model, dims, labels):
-    return {f"output_{t}": model(sample(*dims), t, class_labels=labels).sample.contiguous() for t in TIMESTEPS}
+    """At three timesteps; at t = 40 also the gradient with respect to the sample, for a drawn cotangent."""
+    found = {f"output_{t}": model(sample(*dims), t, class_labels=labels).sample.contiguous() for t in TIMESTEPS}
+    x = sample(*dims).requires_grad_()
+    y = model(x, 40, class_labels=labels).sample
+    cotangent = torch.from_numpy((draw("cotangent", y.shape) * math.sqrt(3)).astype(np.float32))
+    return found | {"gradient": torch.autograd.grad(y, x, cotangent)[0].contiguous()}
 
 
 def save(name, config, tensors, model, dims):

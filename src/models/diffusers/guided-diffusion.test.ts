@@ -2,53 +2,19 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { drawnCase, drawnSample, drawnWeights } from "../../../test/golden/drawn.ts";
-import { golden, maxDifference, readTensors } from "../../../test/golden/tensors.ts";
-import { vjp } from "../../autodiff/vjp.ts";
-import { freeze } from "../../onnx/freeze.ts";
+import { DRAWN, drawnCase, drawnWeights } from "../../../test/golden/drawn.ts";
+import { golden } from "../../../test/golden/tensors.ts";
+import { gradientDifference, gradientGraph, outputDifference } from "../../../test/support/diffusion-parity.ts";
+import { readDrawn } from "../../../test/support/drawn-parity.ts";
 import { checkGradient } from "../../runtime/check-gradient.ts";
-import { openSession } from "../../runtime/session.ts";
-import { shapeRuntime } from "../../runtime/shape-runtime.ts";
-import { sizeOf, tensor } from "../../tensor/tensor.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import { guidedDiffusionUNet, parseGuidedDiffusion } from "./guided-diffusion-unet.ts";
-import { parseUNet2D, unet2D } from "./unet-2d.ts";
 import { type Weights, weightsOf } from "./weights.ts";
 
-const TOLERANCE = 1e-4;
-
-async function graphOf(name: string, changes: Record<string, unknown> = {}) {
-	const drawn = await drawnCase(name);
-	const config = { ...drawn.config, ...changes };
-	const [batch, , height, width] = drawn.dims;
-	const dims = { batch, height, width };
-	const weights = weightsOf(drawnWeights(drawn), name);
-	const graph =
-		config._class_name === "GuidedDiffusionUNetModel"
-			? guidedDiffusionUNet(parseGuidedDiffusion(config, name), weights, dims)
-			: unet2D(parseUNet2D(config, name), weights, dims);
-	weights.finish();
-	return { drawn, graph };
-}
-
-/** The largest difference to diffusers at each timestep, and between the first two timesteps of diffusers. */
-async function differences(name: string, changes?: Record<string, unknown>) {
-	const { drawn, graph } = await graphOf(name, changes);
-	const expected = await readTensors(golden(`guided-diffusion/${name}.safetensors`));
-	const session = await openSession(graph, { threads: 1 });
-	const labels = drawn.labels && { class_labels: tensor(BigInt64Array.from(drawn.labels, BigInt), [drawn.labels.length], "int64") };
-	const found: number[] = [];
-	for (const t of [0, 40, 999]) {
-		const { out_sample } = await session.run({ sample: drawnSample(drawn.dims), timestep: tensor(Float32Array.of(t), [1]), ...labels });
-		found.push(maxDifference(out_sample, expected[`output_${t}`]));
-	}
-	await session.close();
-	return { found: Math.max(...found), ofTime: maxDifference(expected.output_0, expected.output_40) };
-}
-
-test.each(["uncond-256", "class-new-order", "plain", "unet-2d-resnet", "unet-2d-mixed"])("%s", async (name) => {
-	const { found, ofTime } = await differences(name);
-	expect(found).toBeLessThan(TOLERANCE);
-	expect(ofTime).toBeGreaterThan(100 * TOLERANCE);
+test.each(DRAWN)("%s: outputs at three timesteps, and the gradient", async (name) => {
+	const [part] = (await readDrawn(name)).parts;
+	expect(await outputDifference(part)).toBeLessThan(1e-4);
+	expect(await gradientDifference(part)).toBeLessThan(1e-4);
 });
 
 test.each([
@@ -57,7 +23,16 @@ test.each([
 	["class-new-order", { use_new_attention_order: false }],
 	["plain", { num_heads_upsample: -1 }],
 ])("%s is another network with %j", async (name, changes) => {
-	expect((await differences(name, changes)).found).toBeGreaterThan(10 * TOLERANCE);
+	const [part] = (await readDrawn(name, changes)).parts;
+	expect(await outputDifference(part)).toBeGreaterThan(1e-3);
+});
+
+test("the gradient agrees with numerical derivatives", async () => {
+	const [part] = (await readDrawn("class-new-order")).parts;
+	const options = { of: ["out_sample"], wrt: ["sample"], range: [-1, 1] as const, threads: 1 };
+	const check = await checkGradient(await gradientGraph(part), { ...options, directions: 3, model: part.graph });
+	expect(check.verdict).toBe("agrees");
+	expect(check.outputs).toBeLessThan(1e-5);
 });
 
 const published = Object.entries(
@@ -83,15 +58,6 @@ test.each(published)("asks for every tensor of %s, by name and dims", (name, exp
 	expect(lines).toHaveLength(expected.tensors);
 	expect([...asked.values()].reduce((sum, dims) => sum + sizeOf(dims), 0)).toBe(expected.parameters);
 	expect(createHash("sha256").update(lines.join("\n")).digest("hex")).toBe(expected.sha256);
-});
-
-test.each(["uncond-256", "class-new-order", "unet-2d-resnet"])("the gradient of %s agrees with numerical derivatives", async (name) => {
-	const { graph } = await graphOf(name);
-	const frozen = await freeze(graph, {}, shapeRuntime);
-	const options = { of: ["out_sample"], wrt: ["sample"] };
-	const check = await checkGradient(vjp(frozen, options), { ...options, range: [-1, 1], directions: 2, threads: 1, model: graph });
-	expect(check.verdict).toBe("agrees");
-	expect(check.outputs).toBeLessThan(1e-5);
 });
 
 describe("refuses", () => {
