@@ -31,6 +31,19 @@ export async function chooseObjects(count: number): Promise<PaintedObject[]> {
 	return chosen;
 }
 
+/** The first scenes with at least `least` objects, all of which are to be painted. */
+export async function chooseScenes(count: number, least: number): Promise<PurifierInput[]> {
+	const { samples } = await openCoco({ images: path("val"), annotations: path("annotations/instances_val.json") });
+	const chosen = samples.filter(({ annotations = [] }) => annotations.length >= least).slice(0, count);
+	return Promise.all(
+		chosen.map(async ({ id, path: file, annotations = [] }) => ({
+			id,
+			image: toCanvas(await decodeImage(file), CANVAS).canvas,
+			regions: annotations.map(({ label, box }) => ({ label, score: 1, box, prompt: `a photo of a ${label}` })),
+		})),
+	);
+}
+
 export interface Judge {
 	/** Whether the label's score is above its threshold. */
 	recognises(images: readonly Tensor[], labels: readonly string[]): Promise<boolean[]>;
