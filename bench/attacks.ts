@@ -89,7 +89,7 @@ const attacks: AttackSpecInput[] = [
 	{ name: "pgd", epsilon: "8/255", stepSize: "2/255", steps: 10, loss: "bce", labels: "all-true", criterion: "any-true-label-lost" },
 	...[0.25, 0.5, 1, 2, 4, 8].map((levels): AttackSpecInput => ({ ...ALL_TRUE, epsilon: levels / 255, stepSize: levels / 4 / 255 })),
 	{ ...ALL_TRUE, epsilon: "unbounded", stepSize: 0.05 },
-	...["1/255", "4/255"].flatMap((epsilon): AttackSpecInput[] => {
+	...["4/255", "1/255"].flatMap((epsilon): AttackSpecInput[] => {
 		const spec = { preset: "autoattack", epsilon } as const;
 		return [
 			{ name: "autoattack", ...spec },
