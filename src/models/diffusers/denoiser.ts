@@ -18,7 +18,7 @@ export interface Denoiser {
 	readonly sampleSize: number | readonly number[] | null;
 	/** Whether the network reads the guidance scale itself (LCM): then no second half without the prompt is needed, whatever the scale. */
 	readonly readsGuidance: boolean;
-	/** Every file that decides the outputs. */
+	/** Every file that decides the outputs, but those of LoRA. */
 	readonly files: readonly string[];
 	/**
 	 * Sample `[N, C, H, W]` at timestep `t`, fractional or not (one for the whole batch), texts `[N, tokens, channels]` -> `[N, out, H, W]`.
@@ -63,6 +63,9 @@ export async function openUNet2DCondition(folder: string, { lora = [], ...option
 			};
 			return (await session.run(feeds)).out_sample as Tensor;
 		},
-		close: sessions.close,
+		async close() {
+			await sessions.close();
+			await weights.close?.();
+		},
 	};
 }

@@ -1,8 +1,13 @@
 /** @file LoRA files: low-rank additions to the weights of a checkpoint (Hu et al. 2021, arXiv:2106.09685), by any of their three name styles. */
+import { rmSync } from "node:fs";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
-import type { GraphBuilder } from "../../onnx/builder.ts";
+import { type GraphBuilder, graphBuilder } from "../../onnx/builder.ts";
 import type { ConstantTensor } from "../../onnx/graph.ts";
-import { sizeOf } from "../../tensor/tensor.ts";
+import { openSession } from "../../runtime/index.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import { readMetadata, readSafetensors } from "./safetensors.ts";
 
 /** A LoRA file and how much of it is added; 0 is nothing, 1 all of it. */
@@ -23,13 +28,11 @@ interface LoraLayer {
 	alpha?: ConstantTensor | number | undefined;
 }
 
-/** The additions of one file to one network. */
-export interface LoraLayers {
-	readonly file: string;
-	/** Adds what the file has for this weight to `value`; gives `value` back where it has nothing. `dims` are those of the weight. */
-	merge(g: GraphBuilder, weight: string, value: string, dims: readonly number[]): string;
-	/** Tensors that no weight asked for or that do not fit: complete once all graphs are built. */
-	faults(): string[];
+/** The additions of one file to one network, by the key of the module. */
+interface LoraFile {
+	file: string;
+	scale: number;
+	layers: ReadonlyMap<string, LoraLayer>;
 }
 
 /** Where the tensors of the styles differ: kohya's scripts, diffusers before 0.23, PEFT. */
@@ -62,15 +65,112 @@ function parseName(name: string): { part: LoraPart; key: string; role: "down" | 
 	return { part, key: keyOf(currentModule(module, part)), role: suffix[1] };
 }
 
-/**
- * Reads the headers of LoRA files and keeps what they add to one network. Throws `model` for files with tensors of other kinds (LoHa,
- * LoKr, DoRA, networks with two text encoders), all of them named, and `value` for scales that are no numbers.
- */
-export async function openLoras(loras: readonly Lora[], part: LoraPart): Promise<LoraLayers[]> {
-	return Promise.all(loras.map((lora) => openLora(lora, part)));
+export interface MergedTensors {
+	tensors: Map<string, ConstantTensor>;
+	/** Removes the file of the merged weights; it goes at the end of the process, too. */
+	close(): Promise<void>;
 }
 
-async function openLora({ file, scale = 1 }: Lora, part: LoraPart): Promise<LoraLayers> {
+/**
+ * The tensors of a checkpoint with what LoRA files add to them: each merged weight is computed once, in float32, and lies in a temporary
+ * file from which every graph reads it. (As nodes of the graph, which ONNX Runtime folds, they would take several times the memory of the
+ * model, and be computed again for every size.)
+ * Throws `model`, naming all of them, for tensors that belong to no weight or do not fit, and for other kinds of adapters (LoHa, LoKr, DoRA,
+ * networks with two text encoders); `value` for scales that are no numbers.
+ */
+export async function mergeLoras(
+	tensors: ReadonlyMap<string, ConstantTensor>,
+	loras: readonly Lora[],
+	part: LoraPart,
+	where: string,
+): Promise<MergedTensors> {
+	const files = await Promise.all(loras.map((lora) => openLora(lora, part)));
+	const additions = match(tensors, files, where);
+	if (additions.size === 0) return { tensors: new Map(tensors), close: async () => {} };
+	const folder = await mkdtemp(join(tmpdir(), "kintsugi-lora-"));
+	const remove = () => rmSync(folder, { recursive: true, force: true });
+	process.once("exit", remove);
+	const close = async () => {
+		process.off("exit", remove);
+		await rm(folder, { recursive: true, force: true });
+	};
+	try {
+		return { tensors: new Map([...tensors, ...(await writeMerged(tensors, additions, join(folder, "merged")))]), close };
+	} catch (error) {
+		await close();
+		throw error;
+	}
+}
+
+interface Addition {
+	layer: LoraLayer;
+	scale: number;
+}
+
+/** What is added to each tensor; throws if anything is left over. */
+function match(tensors: ReadonlyMap<string, ConstantTensor>, files: readonly LoraFile[], where: string): Map<string, Addition[]> {
+	const weights = new Map([...tensors.keys()].filter((name) => name.endsWith(".weight")).map((name) => [keyOf(name.slice(0, -7)), name]));
+	const additions = new Map<string, Addition[]>();
+	const faults = files.flatMap(({ file, scale, layers }) => {
+		const unused: string[] = [];
+		const wrong: string[] = [];
+		for (const [key, layer] of layers) {
+			const name = weights.get(key);
+			const dims = tensors.get(name ?? "")?.dims;
+			const misfit = dims && misfitOf(layer, dims);
+			if (name === undefined || !dims) unused.push(...layer.names);
+			else if (misfit) wrong.push(`${layer.names.join(", ")} for ${name} [${dims.join(", ")}]: ${misfit}`);
+			else additions.set(name, [...(additions.get(name) ?? []), { layer, scale }]);
+		}
+		return [
+			...(unused.length > 0 ? [`left over in ${file}: ${unused.sort().join(", ")}`] : []),
+			...(wrong.length > 0 ? [`wrong in ${file}: ${wrong.join("; ")}`] : []),
+		];
+	});
+	if (faults.length === 0) return additions;
+	const expected = "LoRA tensors that belong to weights of this model";
+	throw new KintsugiError("model", { where, expected, found: faults.join("; "), fix: "use LoRA files made for this kind of model" });
+}
+
+async function writeMerged(
+	tensors: ReadonlyMap<string, ConstantTensor>,
+	additions: ReadonlyMap<string, readonly Addition[]>,
+	file: string,
+): Promise<Map<string, ConstantTensor>> {
+	const merged = new Map<string, ConstantTensor>();
+	const handle = await open(file, "w");
+	try {
+		let offset = 0;
+		for (const [name, parts] of additions) {
+			const weight = tensors.get(name);
+			if (!weight) continue;
+			const { data } = await sum(weight, parts);
+			const length = data.byteLength;
+			await handle.writeFile(new Uint8Array(data.buffer, data.byteOffset, length));
+			merged.set(name, { type: "float", dims: weight.dims, bytes: { file, offset, length } });
+			offset += length;
+		}
+	} finally {
+		await handle.close();
+	}
+	return merged;
+}
+
+/** One weight with its additions, computed by ONNX Runtime. */
+async function sum(weight: ConstantTensor, parts: readonly Addition[]): Promise<Tensor> {
+	const g = graphBuilder({ name: "LoRA" });
+	const total = parts.reduce((value, part) => plus(g, value, weight.dims, part), float32(g, weight));
+	g.output(total, "float", weight.dims);
+	// Nodes that are not folded use all threads.
+	const session = await openSession(g.build(), { optimize: "disabled" });
+	try {
+		return (await session.run({}))[total] as Tensor;
+	} finally {
+		await session.close();
+	}
+}
+
+async function openLora({ file, scale = 1 }: Lora, part: LoraPart): Promise<LoraFile> {
 	if (!Number.isFinite(scale)) {
 		throw new KintsugiError("value", { where: `scale of ${file}`, expected: "a number", found: `${scale}`, fix: "use 1, or leave it out" });
 	}
@@ -88,32 +188,7 @@ async function openLora({ file, scale = 1 }: Lora, part: LoraPart): Promise<Lora
 	}
 	if (strange.length > 0) throw refused(file, `other tensors: ${strange.sort().join(", ")}`);
 	for (const [key, layer] of layers) layer.alpha ??= alphaOf(key);
-	return layersOf(file, scale, layers);
-}
-
-function layersOf(file: string, scale: number, layers: ReadonlyMap<string, LoraLayer>): LoraLayers {
-	const used = new Set<string>();
-	const wrong = new Map<string, string>();
-	return {
-		file,
-		merge(g, weight, value, dims) {
-			const key = weight.endsWith(".weight") ? keyOf(weight.slice(0, -".weight".length)) : "";
-			const layer = layers.get(key);
-			if (!layer) return value;
-			used.add(key);
-			const misfit = misfitOf(layer, dims);
-			if (misfit === undefined) return addition(g, { layer, weight, value, dims, scale });
-			wrong.set(key, `${layer.names.join(", ")} for ${weight} [${dims.join(", ")}]: ${misfit}`);
-			return value;
-		},
-		faults() {
-			const unused = [...layers].filter(([key]) => !used.has(key)).flatMap(([, { names }]) => names);
-			return [
-				...(unused.length > 0 ? [`left over in ${file}: ${unused.sort().join(", ")}`] : []),
-				...(wrong.size > 0 ? [`wrong in ${file}: ${[...wrong.values()].join("; ")}`] : []),
-			];
-		},
-	};
+	return { file, scale, layers };
 }
 
 /** Both matrices must be there, with one rank, and span the weight; a convolution's kernel is part of the lower one. */
@@ -128,31 +203,23 @@ function misfitOf({ down, up, alpha }: LoraLayer, dims: readonly number[]): stri
 /** TensorProto.FLOAT, the target of a Cast. */
 const FLOAT = 1;
 
-interface Addition {
-	layer: LoraLayer;
-	weight: string;
-	value: string;
-	dims: readonly number[];
-	scale: number;
-}
+const float32 = (g: GraphBuilder, tensor: ConstantTensor): string => {
+	const constant = g.constant(tensor);
+	return tensor.type === "float" ? constant : g.op("Cast", [constant], { to: FLOAT });
+};
 
-/** Nodes over constants only, which are folded when the graph is opened: the sum takes the weight's place. */
-function addition(g: GraphBuilder, { layer, weight, value, dims, scale }: Addition): string {
+/** `value` + scale * alpha / rank * up down. */
+function plus(g: GraphBuilder, value: string, dims: readonly number[], { layer, scale }: Addition): string {
 	const { down, up, alpha } = layer as Required<LoraLayer>;
 	const rank = down.dims[0];
-	const use = (tensor: ConstantTensor) => {
-		const constant = g.constant(tensor);
-		return tensor.type === "float" ? constant : g.op("Cast", [constant], { to: FLOAT });
-	};
-	const matrix = (tensor: ConstantTensor, shape: readonly number[]) => g.op("Reshape", [use(tensor), g.ints(shape)]);
-	const product = g.op("MatMul", [matrix(up, [dims[0], rank]), matrix(down, [rank, sizeOf(dims) / dims[0]])]);
-	const known = typeof alpha === "object" ? undefined : (alpha ?? rank);
+	const matrix = (tensor: ConstantTensor, shape: readonly number[]) => g.op("Reshape", [float32(g, tensor), g.ints(shape)]);
 	const factor =
-		known === undefined
-			? g.op("Mul", [g.op("Reshape", [use(alpha as ConstantTensor), g.ints([1])]), g.scalar(scale / rank)])
-			: g.scalar((scale * known) / rank);
-	const delta = g.op("Reshape", [g.op("Mul", [product, factor]), g.ints(dims)]);
-	return g.op("Add", [value, delta], {}, { name: `${weight}.merged` });
+		typeof alpha === "object"
+			? g.op("Mul", [g.op("Reshape", [float32(g, alpha), g.ints([1])]), g.scalar(scale / rank)])
+			: g.scalar((scale * (alpha ?? rank)) / rank);
+	const scaled = g.op("Mul", [matrix(up, [dims[0], rank]), factor]);
+	const product = g.op("MatMul", [scaled, matrix(down, [rank, sizeOf(dims) / dims[0]])]);
+	return g.op("Add", [value, g.op("Reshape", [product, g.ints(dims)])]);
 }
 
 /** The alphas that newer versions of diffusers put into the file's metadata, as PEFT's LoraConfig calls them. */

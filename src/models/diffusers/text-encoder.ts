@@ -14,7 +14,7 @@ export interface TextEncoder {
 	readonly tokens: number;
 	/** Channels of the hidden states. */
 	readonly channels: number;
-	/** Every file that decides the outputs. */
+	/** Every file that decides the outputs, but those of LoRA. */
 	readonly files: readonly string[];
 	/** Hidden states `[tokens, channels]` of a prompt; computed once for each prompt. */
 	encode(prompt: string): Promise<Tensor>;
@@ -63,6 +63,9 @@ export async function openTextEncoder(
 			states.set(prompt, state);
 			return state;
 		},
-		close: () => opened.close(),
+		async close() {
+			await opened.close();
+			await weights.close?.();
+		},
 	};
 }

@@ -3,17 +3,19 @@ import { KintsugiError } from "../../errors.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { ConstantTensor } from "../../onnx/graph.ts";
 import { readCheckpoint } from "./checkpoint-files.ts";
-import { type Lora, type LoraLayers, type LoraPart, openLoras } from "./lora.ts";
+import { type Lora, type LoraPart, mergeLoras } from "./lora.ts";
 
 export interface Weights {
 	/** Adds the tensor to the graph as float (other float types through a Cast, folded when the graph is opened) and returns its name. */
 	use(g: GraphBuilder, name: string, dims: readonly number[]): string;
 	/** Whether the checkpoint has a tensor of this name. */
 	has(name: string): boolean;
-	/** Throws `model`, naming every missing, wrongly shaped and left-over tensor, of LoRA files too. Call it after the last graph is built. */
+	/** Throws `model`, naming every missing, wrongly shaped and left-over tensor. Call it after the last graph is built. */
 	finish(): void;
-	/** The files, in order, those of LoRA at the end. */
+	/** The checkpoint's own files, in order; those of LoRA are not among them. */
 	readonly files: readonly string[];
+	/** Removes what was made for them: call it when the last graph is closed. */
+	readonly close?: () => Promise<void>;
 }
 
 /** Names that older versions of diffusers gave the attention of UNet2DModel and AutoencoderKL. */
@@ -31,7 +33,7 @@ const NOT_LEARNED = /(^|\.)position_ids$/;
 const modernName = (name: string) => OLD_NAMES.reduce((n, [old, now]) => n.replace(old, now), name);
 
 export interface WeightsOptions {
-	/** Merged into the weights while the graph is built. */
+	/** Merged into the weights. */
 	lora?: readonly Lora[];
 	/** What the network is called in LoRA files. */
 	part?: LoraPart;
@@ -44,17 +46,13 @@ export async function openWeights(folder: string, stem: string, { lora = [], par
 	for (const [name, tensor] of found) {
 		if (!NOT_LEARNED.test(name)) tensors.set(modernName(name), tensor);
 	}
-	const layers = await openLoras(lora, part);
-	return weightsOf(tensors, folder, [...files, ...layers.map(({ file }) => file)], layers);
+	if (lora.length === 0) return weightsOf(tensors, folder, files);
+	const merged = await mergeLoras(tensors, lora, part, folder);
+	return { ...weightsOf(merged.tensors, folder, files), close: merged.close };
 }
 
 /** Weights from tensors at hand; `where` names the checkpoint in errors. */
-export function weightsOf(
-	tensors: ReadonlyMap<string, ConstantTensor>,
-	where: string,
-	files: readonly string[] = [],
-	layers: readonly LoraLayers[] = [],
-): Weights {
+export function weightsOf(tensors: ReadonlyMap<string, ConstantTensor>, where: string, files: readonly string[] = []): Weights {
 	const used = new Set<string>();
 	const missing = new Set<string>();
 	const wrong = new Map<string, string>();
@@ -73,8 +71,7 @@ export function weightsOf(
 				wrong.set(name, `${name} is ${found.type} [${found.dims.join(", ")}] and not float [${dims.join(", ")}]`);
 			}
 			const constant = g.constant(found, name);
-			const value = found.type === "float" ? constant : g.op("Cast", [constant], { to: ONNX_FLOAT }, { name: `${name}.float` });
-			return layers.reduce((sum, lora) => lora.merge(g, name, sum, dims), value);
+			return found.type === "float" ? constant : g.op("Cast", [constant], { to: ONNX_FLOAT }, { name: `${name}.float` });
 		},
 		finish() {
 			const leftOver = [...tensors.keys()].filter((name) => !used.has(name)).sort();
@@ -82,14 +79,13 @@ export function weightsOf(
 				...(missing.size > 0 ? [`missing: ${[...missing].join(", ")}`] : []),
 				...(wrong.size > 0 ? [`wrong: ${[...wrong.values()].join(", ")}`] : []),
 				...(leftOver.length > 0 ? [`left over: ${leftOver.join(", ")}`] : []),
-				...layers.flatMap((lora) => lora.faults()),
 			];
 			if (faults.length === 0) return;
 			throw new KintsugiError("model", {
 				where,
 				expected: "the tensors that config.json describes",
 				found: faults.join("; "),
-				fix: "use the config.json that was saved with these weights, and LoRA files made for this model",
+				fix: "use the config.json that was saved with these weights",
 			});
 		},
 	};
