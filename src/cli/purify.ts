@@ -44,6 +44,7 @@ Exit codes: 0 every image was purified; 1 failed, or an image could not be used 
 Examples:
   $ kintsugi purify runs/attack/cat.adversarial.png
   $ kintsugi purify runs/attack/*.png --set steps=10 --region threshold=0.3 --region prompt=empty
+  $ kintsugi purify photo.jpg --set crop=16 --set scheduler=dpm-solver --set steps=10
   $ kintsugi purify photo.jpg --purifier ddpm --set t=40 --experiment experiments/coco-yolox.yaml`;
 
 interface PurifyFlags extends ImageFlags {
