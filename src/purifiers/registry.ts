@@ -1,6 +1,7 @@
 /** @file Purifiers by name, from the plain options of an experiment file or a command line. */
 import { join } from "node:path";
 import { z } from "zod";
+import { KintsugiError } from "../errors.ts";
 import { type HashMemo, hashFiles } from "../hub/hash.ts";
 import { resolveModel as resolveFromHub } from "../hub/resolve.ts";
 import { openAutoencoder } from "../models/diffusers/autoencoder.ts";
@@ -27,7 +28,21 @@ const otherVae = z
 	.min(1)
 	.optional()
 	.describe("another autoencoder for the model's latents, such as TAESD: a folder or name as for model; default: the model's own");
-const inpainting = { model: model("mini-inpaint"), vae: otherVae, batch };
+const lora = z
+	.string()
+	.min(1)
+	.optional()
+	.describe(
+		"LoRA whose weights are merged into the model's, such as lcm-lora-sd1.5: a .safetensors file, or a folder or name as for model",
+	);
+const inpainting = {
+	model: model("mini-inpaint"),
+	vae: otherVae,
+	lora,
+	loraScale: z.number().default(1).describe("how much of the LoRA is merged"),
+	clipSkip: z.int().nonnegative().default(0).describe("layers of the text encoder that are left out at the end"),
+	batch,
+};
 
 /** Options of every purifier, told apart by `name`. */
 export const purifierSchema = z.discriminatedUnion("name", [
@@ -48,10 +63,24 @@ export const PURIFIERS: readonly PurifierName[] = purifierSchema.options.map((op
 
 export interface PurifierContext {
 	/** The folder of a model, from its name or a path; by default that of `src/hub`. */
-	resolveModel?: (reference: string) => Promise<{ readonly dir: string }>;
+	resolveModel?: (reference: string) => Promise<{ readonly dir: string; readonly file?: string }>;
 	session?: SessionOptions;
 	/** Hashes of model files that are known already. */
 	memo?: HashMemo;
+}
+
+type InpaintingFields = z.output<z.ZodObject<typeof inpainting>>;
+
+async function loraFile(reference: string, resolveModel: NonNullable<PurifierContext["resolveModel"]>): Promise<string> {
+	const { dir, file } = await resolveModel(reference);
+	if (file?.endsWith(".safetensors")) return file;
+	const found = file ?? dir;
+	throw new KintsugiError("model", {
+		where: reference,
+		expected: "a LoRA",
+		found,
+		fix: "name a LoRA: its .safetensors file, its folder or its repository",
+	});
 }
 
 /** Opens a purifier with its models; `purifier.close()` closes them. Throws `config` or `model` for models that do not fit. */
@@ -59,19 +88,24 @@ export async function openPurifier(spec: PurifierSpec, context: PurifierContext 
 	const { memo = new Map(), resolveModel = (reference) => resolveFromHub(reference, { memo }), session = {} } = context;
 	const parsed = parseOptions(purifierSchema, spec, "purifier");
 	const pipelineOptions = { ...session, hashing: { memo } };
-	const openInpainting = async (reference: string, other: string | undefined, size: number) => {
-		const { dir } = await resolveModel(reference);
-		const vae = other === undefined ? undefined : (await resolveModel(other)).dir;
-		return openInpaintPipeline(dir, { ...pipelineOptions, vae, batch: size });
+	const openInpainting = async ({ model, vae, lora, loraScale, clipSkip, batch }: InpaintingFields) => {
+		const { dir } = await resolveModel(model);
+		return openInpaintPipeline(dir, {
+			...pipelineOptions,
+			vae: vae === undefined ? undefined : (await resolveModel(vae)).dir,
+			lora: lora === undefined ? [] : [{ file: await loraFile(lora, resolveModel), scale: loraScale }],
+			clipSkip,
+			batch,
+		});
 	};
 	switch (parsed.name) {
 		case "segmentation-guided": {
-			const { name: _, model: reference, vae: other, batch: size, ...options } = parsed;
-			return segmentationGuided(await openInpainting(reference, other, size), options);
+			const { name: _, model, vae, lora, loraScale, clipSkip, batch, ...options } = parsed;
+			return segmentationGuided(await openInpainting({ model, vae, lora, loraScale, clipSkip, batch }), options);
 		}
 		case "naive": {
-			const { name: _, model: reference, vae: other, batch: size, ...options } = parsed;
-			return naive(await openInpainting(reference, other, size), options);
+			const { name: _, model, vae, lora, loraScale, clipSkip, batch, ...options } = parsed;
+			return naive(await openInpainting({ model, vae, lora, loraScale, clipSkip, batch }), options);
 		}
 		case "ddpm": {
 			const { name: _, model: reference, batch: size, ...options } = parsed;

@@ -177,7 +177,8 @@ async function openLora({ file, scale = 1 }: Lora, part: LoraPart): Promise<Lora
 	const alphaOf = peftAlpha(await readMetadata(file), part, file);
 	const layers = new Map<string, LoraLayer>();
 	const strange: string[] = [];
-	for (const [name, tensor] of await readSafetensors(file)) {
+	const tensors = await readSafetensors(file);
+	for (const [name, tensor] of tensors) {
 		const parsed = parseName(name);
 		if (!parsed) strange.push(name);
 		if (parsed?.part !== part) continue;
@@ -186,6 +187,7 @@ async function openLora({ file, scale = 1 }: Lora, part: LoraPart): Promise<Lora
 		layer[parsed.role] = tensor;
 		layers.set(parsed.key, layer);
 	}
+	if (tensors.size === 0) throw refused(file, "no tensors");
 	if (strange.length > 0) throw refused(file, `other tensors: ${strange.sort().join(", ")}`);
 	for (const [key, layer] of layers) layer.alpha ??= alphaOf(key);
 	return { file, scale, layers };

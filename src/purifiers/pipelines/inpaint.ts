@@ -2,10 +2,11 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
-import { type HashMemo, hashData, hashFiles } from "../../hub/hash.ts";
+import { type HashMemo, hashData, hashFile, hashFiles } from "../../hub/hash.ts";
 import type { Size } from "../../image/rgb.ts";
 import { AUTOENCODERS, type Autoencoder, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
 import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
+import type { Lora } from "../../models/diffusers/lora.ts";
 import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
 import { openTextEncoder } from "../../models/diffusers/text-encoder.ts";
 import type { SessionOptions } from "../../runtime/index.ts";
@@ -65,6 +66,10 @@ export interface InpaintPipelineOptions extends SessionOptions {
 	batch?: number;
 	/** Folder of another autoencoder for the same latents, such as TAESD: with config.json, or with a `vae` folder in it. */
 	vae?: string | undefined;
+	/** LoRA files that are merged into the UNet and the text encoder. */
+	lora?: readonly Lora[];
+	/** Layers of the text encoder that are left out at the end (`clip_skip` of diffusers). */
+	clipSkip?: number;
 	/** Hashes that are known already. */
 	hashing?: { memo?: HashMemo };
 }
@@ -90,7 +95,7 @@ export const INPAINT_SCHEDULERS = Object.keys(CLASSES) as [InpaintScheduler, ...
  */
 export async function openInpaintPipeline(
 	folder: string,
-	{ batch = 1, vae, hashing = {}, ...session }: InpaintPipelineOptions = {},
+	{ batch = 1, vae, lora = [], clipSkip = 0, hashing = {}, ...session }: InpaintPipelineOptions = {},
 ): Promise<InpaintPipeline> {
 	await componentClasses(folder, { unet: ["UNet2DConditionModel"], text_encoder: ["CLIPTextModel"] });
 	if (vae === undefined) await componentClasses(folder, { vae: AUTOENCODERS });
@@ -99,10 +104,11 @@ export async function openInpaintPipeline(
 	const schedulerJson = { ...(await readSchedulerConfig(schedulerPath)), skip_prk_steps: true };
 	// A folder whose scheduler cannot be read is refused at once.
 	schedulerFromConfig(schedulerJson, schedulerPath, CLASSES.ddim);
-	const unet = await openUNet2DCondition(join(folder, "unet"), session);
+	const unet = await openUNet2DCondition(join(folder, "unet"), { ...session, lora });
 	const autoencoderFolder = vae === undefined ? join(folder, "vae") : await autoencoderIn(vae);
 	const autoencoder = await openAutoencoder(autoencoderFolder, session);
-	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), session);
+	const textOptions = { ...session, lora, clipSkip };
+	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), textOptions);
 	const { latentChannels } = autoencoder;
 	requireChannels(join(folder, "unet"), unet.inChannels, [2 * latentChannels + 1, latentChannels]);
 	const blends = unet.inChannels === latentChannels;
@@ -110,8 +116,12 @@ export async function openInpaintPipeline(
 	requireChannels(join(folder, "text_encoder"), text.channels, [unet.contextChannels]);
 	const files = [...unet.files, ...(vae === undefined ? autoencoder.files : []), ...text.files, schedulerPath];
 	const ownHash = await hashFiles(files, { base: folder, ...hashing });
-	const hash =
-		vae === undefined ? ownHash : hashData([ownHash, await hashFiles(autoencoder.files, { base: autoencoderFolder, ...hashing })]);
+	const additions = [
+		...(vae === undefined ? [] : [await hashFiles(autoencoder.files, { base: autoencoderFolder, ...hashing })]),
+		...(await Promise.all(lora.map(async ({ file, scale = 1 }) => ["lora", await hashFile(file, hashing.memo), scale]))),
+		...(clipSkip === 0 ? [] : ["clipSkip", clipSkip]),
+	];
+	const hash = additions.length === 0 ? ownHash : hashData([ownHash, ...additions]);
 
 	const loop = ({ steps = 20, strength = 1, eta = 0, scheduler = "ddim", resample }: InpaintOptions): Scheduler => {
 		if (resample && !blends) throw noResampling(join(folder, "unet"));
