@@ -27,7 +27,7 @@ OUT = GOLDEN / "pipelines"
 PROMPTS = ["a photo of a dog", "a cat"]
 
 
-def unet():
+def unet(**changes):
     """In the shape of Stable Diffusion 1, as make_diffusers.py's but for the channels that go in."""
     return lively(
         UNet2DConditionModel(
@@ -41,6 +41,7 @@ def unet():
             cross_attention_dim=12,
             attention_head_dim=2,
             norm_num_groups=4,
+            **changes,
         ),
         seed=30,
     )
@@ -103,7 +104,7 @@ IMG2IMG = [
 ]
 
 
-def pictures(model):
+def pictures(model, lcm):
     given = load_file(PARTS / "golden.safetensors")
     image, mask = given["image"], given["mask"]
     # One row an image: its first noise, then that of every step.
@@ -119,6 +120,9 @@ def pictures(model):
                     arguments |= dict(mask_image=mask[i : i + 1], height=16, width=16)
                 outputs.append(painted(pipe, draws[i], scheduler, **arguments))
             golden[f"{name}_{scheduler}_{strength}_{guidance}_{steps}"] = torch.cat(outputs)
+    # A network that reads the guidance scale.
+    pipe, arguments = pipeline(StableDiffusionInpaintPipeline, lcm), dict(height=16, width=16, num_inference_steps=4, strength=1.0)
+    golden["lcm"] = painted(pipe, draws[0], "LCM", prompt=PROMPTS[0], image=image[:1], mask_image=mask[:1], guidance_scale=8.0, **arguments)
     save_file(golden, OUT / "golden.safetensors")
 
 
@@ -163,7 +167,9 @@ def main():
     model = unet()
     model.save_pretrained(OUT / "unet")
     other_vae().save_pretrained(OUT / "vae-3-channels")
-    pictures(model)
+    lcm = unet(time_cond_proj_dim=8).half()
+    lcm.save_pretrained(OUT / "unet-lcm")
+    pictures(model, lcm.float())
     repaint()
 
 

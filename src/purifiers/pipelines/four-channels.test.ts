@@ -74,6 +74,17 @@ describe.each<Case>([
 	});
 });
 
+test("a network that reads the guidance scale gets it, and runs once a step", async () => {
+	const made = await fourChannelFolder("unet-lcm");
+	const lcm = await openInpaintPipeline(made.folder, { threads: 1 });
+	const paint = async (guidance: number) => (await lcm.inpaint(jobs().slice(0, 1), { scheduler: "lcm", steps: 4, guidance }))[0];
+	const [painted, other] = [await paint(8), await paint(2)];
+	await lcm.close();
+	await made.remove();
+	expect(maxDifference(painted, row(io.lcm, 0))).toBeLessThan(TOLERANCE);
+	expect(maxDifference(other, row(io.lcm, 0))).toBeGreaterThan(0.001);
+});
+
 test("under a full mask, below full strength, inpainting is image to image", async () => {
 	const make = () => ({ image: row(io.image, 0), prompt: "a cat", random: random(4) });
 	const options = { steps: 6, strength: 0.5 };
