@@ -99,16 +99,22 @@ def text_golden(model):
     return {"input_ids": input_ids, "last_hidden_state": output.last_hidden_state, "clip_skip_1": skipped}
 
 
-def narrow(path, golden, seed, half=True, **changes):
+def narrow(path, golden, seed, name=None, **changes):
     """Saves the tiny checkpoint of a published shape. Every value that is not among the changes stays as published."""
-    folder = TINY / path.replace("/", "-")
-    model = lively(build({**read(path), **changes}), seed=seed)
-    if half:
-        model = model.half()
+    folder = TINY / (name or path.replace("/", "-"))
+    model = lively(build({**read(path), **changes}), seed=seed).half()
     model.save_pretrained(folder)
     model = model.float()
     tensors = {name: t.detach().contiguous() for name, t in golden(model).items()}
     save_file(tensors, folder / "golden.safetensors")
+
+
+def small_sd(few):
+    """BK-SDM-Tiny and its relatives (arXiv:2305.15798): three levels, one ResNet a block, no middle block."""
+    levels = {"block_out_channels": few["block_out_channels"][:3], "norm_num_groups": few["norm_num_groups"]}
+    down, up = ["CrossAttnDownBlock2D"] * 3, ["CrossAttnUpBlock2D"] * 3
+    shape = {**levels, "layers_per_block": 1, "mid_block_type": None, "down_block_types": down, "up_block_types": up}
+    narrow("sd1.5/unet", unet_golden, 52, name="without-middle-unet", cross_attention_dim=6, attention_head_dim=2, **shape)
 
 
 def main():
@@ -127,6 +133,7 @@ def main():
     narrow("sd2-inpainting/unet", unet_golden, 43, **sd2)
     narrow("sd-turbo/unet", unet_golden, 44, **sd2)
     narrow("lcm-dreamshaper/unet", unet_golden, 45, **sd1, time_cond_proj_dim=32)
+    small_sd(few)
     narrow("sd1.5/vae", autoencoder_golden, 46, **few)
     narrow("taesd/vae", autoencoder_golden, 47, encoder_block_out_channels=[4] * 4, decoder_block_out_channels=[4] * 4)
     ddpm_few = {"block_out_channels": [4, 8, 8, 8], "norm_num_groups": 2}

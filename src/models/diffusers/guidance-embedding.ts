@@ -3,7 +3,8 @@ import { type Tensor, tensor } from "../../tensor/tensor.ts";
 
 /**
  * `timestep_cond` `[1, channels]`: sines, then cosines of 1000 (scale - 1) exp(-ln(10000) i / (channels / 2 - 1)), as
- * `get_guidance_scale_embedding` of diffusers' LatentConsistencyModelPipeline; rounded to float32 at every step like there.
+ * `get_guidance_scale_embedding` of diffusers' LatentConsistencyModelPipeline; rounded to float32 at every step like there. Phases reach
+ * thousands, so a single entry may differ by 1e-3 where PyTorch's vectorised exp is off by one unit in the last place.
  */
 export function guidanceEmbedding(scale: number, channels: number): Tensor {
 	const half = Math.floor(channels / 2);
