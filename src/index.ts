@@ -33,6 +33,7 @@ export type { Classifier, LossGradient, LossName } from "./models/classifier.ts"
 export { openClip } from "./models/clip.ts";
 export type { Detection, Detector } from "./models/detector.ts";
 export { openDetector } from "./models/detectors/open-detector.ts";
+export type { Lora } from "./models/diffusers/lora.ts";
 export { openOnnxClassifier } from "./models/onnx-classifier.ts";
 export { type DdpmPipeline, type DenoiseJob, type DenoiseOptions, openDdpmPipeline } from "./purifiers/pipelines/ddpm.ts";
 export { type ImageToImageJob, type ImageToImageOptions, imageToImage } from "./purifiers/pipelines/image-to-image.ts";
