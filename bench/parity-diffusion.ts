@@ -1,12 +1,13 @@
 /**
  * @file Writes the parity table of docs/models.md: `npm run parity:diffusion` (or `-- NAME...` to print some rows only). One row a graph of
- * a tiny random checkpoint in the shape of a published one; what diffusers and transformers computed with it is in test/golden/published_tiny
- * and test/golden/guided-diffusion.
+ * a tiny random checkpoint in the shape of a published one; what diffusers and transformers computed with it is in test/golden/published_tiny,
+ * test/golden/lora and test/golden/guided-diffusion.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { DRAWN } from "../test/golden/drawn.ts";
 import { gradientDifference, outputDifference, readTiny, tinyNames } from "../test/support/diffusion-parity.ts";
 import { readDrawn } from "../test/support/drawn-parity.ts";
+import { LORAS, readLora } from "../test/support/lora-parity.ts";
 
 const DOCUMENT = new URL("../docs/models.md", import.meta.url);
 const [BEGIN, END] = ["<!-- parity: npm run parity:diffusion -->", "<!-- /parity -->"];
@@ -14,11 +15,13 @@ const [BEGIN, END] = ["<!-- parity: npm run parity:diffusion -->", "<!-- /parity
 const row = (...cells: (string | number)[]) => `| ${cells.join(" | ")} |`;
 const small = (v: number) => v.toExponential(1);
 
+const readerOf = (name: string) => (DRAWN.includes(name) ? readDrawn : LORAS.includes(name) ? readLora : readTiny);
+
 async function* rows(names: readonly string[]): AsyncGenerator<string> {
 	yield row("shape of", "class", "output", "largest difference", "of the gradient");
 	yield "|---|---|---|---|---|";
-	for (const name of names.length > 0 ? names : [...tinyNames(), ...DRAWN]) {
-		const { className, parts } = await (DRAWN.includes(name) ? readDrawn : readTiny)(name);
+	for (const name of names.length > 0 ? names : [...tinyNames(), ...LORAS, ...DRAWN]) {
+		const { className, parts } = await readerOf(name)(name);
 		for (const part of parts) {
 			const dims = part.runs[0].expected.dims.join(" x ");
 			const gradient = part.gradient ? small(await gradientDifference(part)) : "";

@@ -4,15 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { golden, maxDifference, readTensors } from "../../../test/golden/tensors.ts";
+import { outputDifference } from "../../../test/support/diffusion-parity.ts";
+import { LORAS, loraFile, readLora, SCALE, UNET, unetWith } from "../../../test/support/lora-parity.ts";
 import { writeSafetensors } from "../../../test/support/safetensors.ts";
 import { type Graph, graphBuilder } from "../../onnx/index.ts";
 import { openSession, type Tensors } from "../../runtime/index.ts";
-import { tensor } from "../../tensor/tensor.ts";
-import { clipTextModel, parseClipText } from "./clip-text-model.ts";
-import { readJson } from "./config.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { openUNet2DCondition } from "./denoiser.ts";
 import type { Lora } from "./lora.ts";
-import { parseUNet2DCondition, unet2DCondition } from "./unet-2d-condition.ts";
 import { openWeights, type Weights } from "./weights.ts";
 
 let folder: string;
@@ -21,32 +20,18 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const UNET = golden("published_tiny/sd1.5-unet");
-const TEXT = golden("published_tiny/sd1.5-text_encoder");
-const STYLES = ["kohya", "mixed", "peft", "processors"];
-const fileOf = (style: string) => golden(`lora/${style}.safetensors`);
-
 const opened: Weights[] = [];
 afterEach(async () => {
 	for (const weights of opened.splice(0)) await weights.close?.();
 });
 
 async function unet(lora: readonly Lora[]): Promise<Graph> {
-	const weights = await openWeights(UNET, "diffusion_pytorch_model", { lora });
+	const { graph, weights } = await unetWith(lora);
 	opened.push(weights);
-	const config = parseUNet2DCondition(await readJson(join(UNET, "config.json")), "unet");
-	const graph = unet2DCondition(config, weights, { batch: 2, height: 8, width: 8, tokens: 5 });
-	weights.finish();
 	return graph;
 }
 
-async function text(lora: readonly Lora[]): Promise<Graph> {
-	const weights = await openWeights(TEXT, "model", { lora, part: "text_encoder" });
-	opened.push(weights);
-	const graph = clipTextModel(parseClipText(await readJson(join(TEXT, "config.json")), "text"), weights, { batch: 2, tokens: 9 });
-	weights.finish();
-	return graph;
-}
+const KOHYA = loraFile("lora-kohya");
 
 async function run(graph: Graph, feeds: Tensors): Promise<Tensors[string]> {
 	const session = await openSession(graph, { threads: 1 });
@@ -55,47 +40,31 @@ async function run(graph: Graph, feeds: Tensors): Promise<Tensors[string]> {
 	return Object.values(results)[0];
 }
 
-const unetFeeds = (io: Tensors): Tensors => ({
-	sample: io.sample,
-	timestep: tensor(Float32Array.of(37), [1]),
-	encoder_hidden_states: io.encoder_hidden_states,
-});
-
-describe.each(STYLES)("%s", (style) => {
-	const lora = [{ file: fileOf(style), scale: 0.7 }];
-	const readGolden = () => readTensors(golden(`lora/${style}.golden.safetensors`));
-	test("UNet", async () => {
-		const io = await readGolden();
-		const merged = await run(await unet(lora), unetFeeds(io));
-		expect(maxDifference(merged, io.output_37)).toBeLessThan(1e-4);
-		expect(maxDifference(await run(await unet([]), unetFeeds(io)), io.output_37)).toBeGreaterThan(0.05);
-	});
-	test("text encoder", async () => {
-		const io = await readGolden();
-		const merged = await run(await text(lora), { input_ids: io.input_ids });
-		expect(maxDifference(merged, io.last_hidden_state)).toBeLessThan(1e-4);
-	});
+test.each(LORAS)("%s: outputs are those of the fused weights", async (name) => {
+	const { parts, close } = await readLora(name);
+	for (const part of parts) expect(await outputDifference(part), part.name).toBeLessThan(1e-4);
+	const plain = { ...parts[0], graph: await unet([]) };
+	expect(await outputDifference(plain)).toBeGreaterThan(0.05);
+	await close();
 });
 
 test("several files add up; a scale of 0 adds nothing", async () => {
-	const io = await readTensors(golden("lora/kohya.golden.safetensors"));
-	const [file, other] = [fileOf("kohya"), fileOf("peft")];
-	const of = async (lora: readonly Lora[]) => run(await unet(lora), unetFeeds(io));
-	const halves = { file, scale: 0.35 };
-	expect(maxDifference(await of([halves, halves]), io.output_37)).toBeLessThan(1e-4);
-	expect(
-		maxDifference(
-			await of([
-				{ file, scale: 0.7 },
-				{ file: other, scale: 0 },
-			]),
-			io.output_37,
-		),
-	).toBeLessThan(1e-4);
+	const { parts, close } = await readLora("lora-kohya");
+	await close();
+	const [{ feeds, expected }] = parts[0].runs;
+	const [file, other] = [KOHYA, loraFile("lora-peft")];
+	const of = async (lora: readonly Lora[]) => run(await unet(lora), feeds);
+	const halves = { file, scale: SCALE / 2 };
+	expect(maxDifference(await of([halves, halves]), expected)).toBeLessThan(1e-4);
+	const both = [
+		{ file, scale: SCALE },
+		{ file: other, scale: 0 },
+	];
+	expect(maxDifference(await of(both), expected)).toBeLessThan(1e-4);
 });
 
 test("the graph is that of the model alone: nothing is added to a step", async () => {
-	const [plain, merged] = [await unet([]), await unet([{ file: fileOf("kohya") }])];
+	const [plain, merged] = [await unet([]), await unet([{ file: KOHYA }])];
 	const bare = (graph: Graph) => graph.nodes.filter(({ op }) => op !== "Cast").map(({ op }) => op);
 	expect(bare(merged)).toEqual(bare(plain));
 	// Merged weights are float32 already; the others of this checkpoint are float16.
@@ -103,7 +72,7 @@ test("the graph is that of the model alone: nothing is added to a step", async (
 });
 
 test("merged weights lie in a file that goes with them", async () => {
-	const weights = await openWeights(UNET, "diffusion_pytorch_model", { lora: [{ file: fileOf("kohya") }] });
+	const weights = await openWeights(UNET, "diffusion_pytorch_model", { lora: [{ file: KOHYA }] });
 	const g = graphBuilder();
 	weights.use(g, "mid_block.resnets.0.conv1.weight", [8, 8, 3, 3]);
 	const [{ bytes }] = [...g.build().initializers.values()];
@@ -115,11 +84,11 @@ test("merged weights lie in a file that goes with them", async () => {
 });
 
 test("the denoiser takes LoRA files", async () => {
-	const io = await readTensors(golden("lora/kohya.golden.safetensors"));
-	const denoiser = await openUNet2DCondition(UNET, { lora: [{ file: fileOf("kohya"), scale: 0.7 }], threads: 1 });
-	const output = await denoiser.predict(io.sample as never, 37, io.encoder_hidden_states as never);
+	const { sample, encoder_hidden_states, output_37 } = await readTensors(golden("lora/kohya.golden.safetensors"));
+	const denoiser = await openUNet2DCondition(UNET, { lora: [{ file: KOHYA, scale: SCALE }], threads: 1 });
+	const output = await denoiser.predict(sample as Tensor, 37, encoder_hidden_states as Tensor);
 	await denoiser.close();
-	expect(maxDifference(output, io.output_37)).toBeLessThan(1e-4);
+	expect(maxDifference(output, output_37)).toBeLessThan(1e-4);
 });
 
 describe("refuses, by name", () => {
@@ -153,7 +122,7 @@ describe("refuses, by name", () => {
 		await expect(unet(sdxl)).rejects.toThrowError(/lora_te2_text_model/);
 	});
 	test("a scale that is no number, and a file that is not there", async () => {
-		await expect(unet([{ file: fileOf("kohya"), scale: Number.NaN }])).rejects.toMatchObject({ code: "value" });
+		await expect(unet([{ file: KOHYA, scale: Number.NaN }])).rejects.toMatchObject({ code: "value" });
 		await expect(unet([{ file: join(folder, "none.safetensors") }])).rejects.toMatchObject({ code: "model" });
 	});
 });
