@@ -1,13 +1,13 @@
 /**
- * @file What each option of inpainting costs and what it does to the image, on mini-inpaint: npm run bench:inpaint [OBJECTS] [THREADS].
- * All options take turns on every image, so that whatever else the machine does falls on all of them.
+ * @file What each option of inpainting costs and what it does to the image, on mini-inpaint: npm run bench:inpaint -- [OBJECTS] [THREADS] [--part options|batches].
+ * All options take turns on every image; times are those of the processor, which say what they mean with one thread.
  */
 import { parseArgs } from "node:util";
 import { resolveModel } from "../src/hub/resolve.ts";
 import { wilson } from "../src/metrics/intervals.ts";
 import { psnr, ssim } from "../src/metrics/similarity.ts";
 import { type InpaintPipeline, openInpaintPipeline } from "../src/purifiers/pipelines/inpaint.ts";
-import type { Purified, PurifierInput } from "../src/purifiers/purifier.ts";
+import type { Purified } from "../src/purifiers/purifier.ts";
 import { type SegmentationGuidedOptions, segmentationGuided } from "../src/purifiers/segmentation-guided.ts";
 import { type Tensor, tensor } from "../src/tensor/tensor.ts";
 import { chooseObjects, chooseScenes, type Judge, openJudge, type PaintedObject } from "./inpaint-objects.ts";
@@ -50,6 +50,12 @@ function samplesOf(pipeline: InpaintPipeline, options: SegmentationGuidedOptions
 	return pipeline.steps({ steps, strength, scheduler }) * (guidance > 1 ? 2 : 1);
 }
 
+/** What the processor spent, whatever else ran beside it; on an idle machine, with one thread, the time itself. */
+function cpuSeconds(since: NodeJS.CpuUsage): number {
+	const { user, system } = process.cpuUsage(since);
+	return (user + system) / 1e6;
+}
+
 interface Result {
 	images: Purified[];
 	seconds: number[];
@@ -66,9 +72,9 @@ async function paintAll(pipeline: InpaintPipeline, objects: readonly PaintedObje
 	await paint(objects[0], { name: "", options: { steps: 1, guidance: 1 } });
 	for (const object of objects) {
 		for (const [option, { images, seconds }] of results) {
-			const start = performance.now();
+			const start = process.cpuUsage();
 			const [image] = await paint(object, option);
-			seconds.push((performance.now() - start) / 1000);
+			seconds.push(cpuSeconds(start));
 			images.push(image);
 		}
 	}
@@ -80,6 +86,9 @@ function inside({ image, mask }: Purified): Tensor {
 	const values = image.data.filter((_, i) => mask.data[i % mask.data.length] > 0);
 	return tensor(values, [values.length]);
 }
+
+/** PSNR in the mask; 99 for equal images. */
+const decibels = (a: Purified, b: Purified) => Math.min(99, psnr(inside(a), inside(b)));
 
 const mean = (values: readonly number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;
 
@@ -100,68 +109,78 @@ async function table(results: ReadonlyMap<Option, Result>, judge: Judge, labels:
 				median(seconds).toFixed(3),
 				(median(reference.seconds) / median(seconds)).toFixed(2),
 				`${value?.toFixed(2)} [${low?.toFixed(2)}, ${high?.toFixed(2)}]`,
-				same ? "" : mean(images.map((image, i) => psnr(inside(reference.images[i]), inside(image)))).toFixed(1),
+				same ? "" : mean(images.map((image, i) => decibels(reference.images[i], image))).toFixed(1),
 				same ? "" : mean(images.map(({ image }, i) => ssim(reference.images[i].image, image))).toFixed(3),
 			]),
 		);
 	}
 	return [
-		"| option | UNet samples | s an image (median) | times as fast | objects recognised | PSNR in the mask, dB | SSIM |",
+		"| option | UNet samples | CPU s an image (median) | times as fast | objects recognised | PSNR in the mask, dB | SSIM |",
 		"|---|--:|--:|--:|---|--:|--:|",
 		...rows,
 	].join("\n");
 }
 
-/** Batches, across images and across the objects of one image. */
-async function batches(folder: string, threads: number, inputs: readonly PurifierInput[]): Promise<string> {
+const ROUNDS = 3;
+
+/** Batches, across images and across the objects of one image; the medians of some rounds. */
+async function batches(folder: string, threads: number): Promise<string> {
+	const inputs = await chooseScenes(8, 3);
 	const variants = [1, 4].flatMap((batch) => [false, true].map((independentRegions) => ({ batch, independentRegions })));
-	const results: { seconds: number; images: Purified[] }[] = [];
-	for (const { batch, independentRegions } of variants) {
-		const purifier = segmentationGuided(await openInpaintPipeline(folder, { threads, batch }), { steps: 5, independentRegions });
-		await purifier.purify(inputs.slice(0, 1), { seed: 0 });
-		const start = performance.now();
-		const images = await purifier.purify(inputs, { seed: 1 });
-		results.push({ seconds: (performance.now() - start) / 1000, images });
-		await purifier.close();
+	const open = async ({ batch, independentRegions }: (typeof variants)[number]) =>
+		segmentationGuided(await openInpaintPipeline(folder, { threads, batch }), { steps: 5, independentRegions });
+	const purifiers = await Promise.all(variants.map(open));
+	for (const purifier of purifiers) await purifier.purify(inputs.slice(0, 1), { seed: 0 });
+	const seconds: number[][] = variants.map(() => []);
+	const images: Purified[][] = [];
+	for (let round = 0; round < ROUNDS; round++) {
+		for (const [i, purifier] of purifiers.entries()) {
+			const start = process.cpuUsage();
+			images[i] = await purifier.purify(inputs, { seed: 1 });
+			seconds[i].push(cpuSeconds(start));
+		}
 	}
-	const rows = results.map(({ seconds, images }, i) =>
-		tableRow([
-			variants[i].batch,
-			variants[i].independentRegions ? "yes" : "no",
-			(seconds / inputs.length).toFixed(3),
-			(results[0].seconds / seconds).toFixed(2),
-			i === 0 ? "" : mean(images.map((image, n) => Math.min(99, psnr(inside(results[0].images[n]), inside(image))))).toFixed(1),
-		]),
-	);
+	for (const purifier of purifiers) await purifier.close();
+	const rows = variants.map(({ batch, independentRegions }, i) => {
+		const differences = images[i].map((image, n) => decibels(images[0][n], image));
+		const speed = [(median(seconds[i]) / inputs.length).toFixed(2), (median(seconds[0]) / median(seconds[i])).toFixed(2)];
+		return tableRow([batch, independentRegions ? "yes" : "no", ...speed, i === 0 ? "" : mean(differences).toFixed(1)]);
+	});
 	const objects = inputs.reduce((n, { regions }) => n + regions.length, 0);
 	return [
-		`${inputs.length} scenes with ${objects} objects, 5 steps of ddim:\n`,
-		"| batch | independentRegions | s an image | times as fast | PSNR in the masks, dB (99: equal) |",
+		`${inputs.length} scenes with ${objects} objects, 5 steps of ddim, median of ${ROUNDS} rounds:\n`,
+		"| batch | independentRegions | CPU s an image | times as fast | PSNR in the masks, dB (99: equal) |",
 		"|--:|---|--:|--:|--:|",
 		...rows,
 	].join("\n");
 }
 
-async function main(): Promise<void> {
-	const { positionals } = parseArgs({ allowPositionals: true });
-	const [count = 96, threads = 2] = positionals.map(Number);
+/** One object an image, option by option. */
+async function options(folder: string, threads: number, count: number): Promise<string> {
 	const objects = await chooseObjects(count);
 	const labels = objects.map(({ label }) => label);
 	const judge = await openJudge(threads);
-	const { dir } = await resolveModel("mini-inpaint");
-	const pipeline = await openInpaintPipeline(dir, { threads });
+	const pipeline = await openInpaintPipeline(folder, { threads });
 	const results = await paintAll(pipeline, objects);
 	const originals = await judge.recognises(
 		objects.map(({ input }) => input.image),
 		labels,
 	);
-	const text = await table(results, judge, labels, ({ options }) => samplesOf(pipeline, options));
-	const before = wilson(originals.filter(Boolean).length, originals.length);
+	const text = await table(results, judge, labels, (option) => samplesOf(pipeline, option.options));
 	await pipeline.close();
 	await judge.close();
-	process.stdout.write(`${text}\n\nn = ${objects.length} objects, one a scene; ${threads} threads of ${machine()}. `);
-	process.stdout.write(`Originals recognised: ${before.value?.toFixed(2)} [${before.low?.toFixed(2)}, ${before.high?.toFixed(2)}].\n\n`);
-	process.stdout.write(`${await batches(dir, threads, await chooseScenes(Math.min(12, count), 3))}\n`);
+	const { value, low, high } = wilson(originals.filter(Boolean).length, originals.length);
+	const known = `${value?.toFixed(2)} [${low?.toFixed(2)}, ${high?.toFixed(2)}]`;
+	return `${text}\n\nn = ${objects.length} objects, one a scene; originals recognised: ${known}.`;
+}
+
+async function main(): Promise<void> {
+	const { positionals, values } = parseArgs({ allowPositionals: true, options: { part: { type: "string" } } });
+	const [count = 48, threads = 1] = positionals.map(Number);
+	const { dir } = await resolveModel("mini-inpaint");
+	if (values.part !== "batches") process.stdout.write(`${await options(dir, threads, count)}\n\n`);
+	if (values.part !== "options") process.stdout.write(`${await batches(dir, threads)}\n\n`);
+	process.stdout.write(`${threads} threads of ${machine()}.\n`);
 }
 
 await main();

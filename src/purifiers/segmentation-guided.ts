@@ -72,8 +72,10 @@ export function segmentationGuided(pipeline: InpaintPipeline, options: Segmentat
 		async purify(inputs, { seed, repetition = 0, onProgress, signal }) {
 			const works = inputs.map((input) => startWork(input, settings, pipeline));
 			const total = works.reduce((n, work) => n + work.rounds.flat().length, 0);
+			// Rounds of several objects fill batches best with those of all images.
+			const size = settings.independentRegions ? works.length : pipeline.batch;
 			let finished = 0;
-			for (let wave = nextWave(works, pipeline.batch); wave.length > 0; wave = nextWave(works, pipeline.batch)) {
+			for (let wave = nextWave(works, size); wave.length > 0; wave = nextWave(works, size)) {
 				const painting = wave.flatMap((work) => (work.rounds.shift() as Task[]).map((task) => ({ work, task })));
 				const jobs = painting.map(({ work: { input, image }, task: { mask, crop, prompt, index } }) => ({
 					...(crop ? cut({ image, mask }, crop) : { image, mask }),
