@@ -20,7 +20,7 @@ export interface Lora {
 export type LoraPart = "unet" | "text_encoder";
 
 /** W + scale * alpha / rank * up down, for one weight W. Names of the tensors are those of the file. */
-interface LoraLayer {
+export interface LoraLayer {
 	names: string[];
 	down?: ConstantTensor;
 	up?: ConstantTensor;
@@ -84,8 +84,7 @@ export async function mergeLoras(
 	part: LoraPart,
 	where: string,
 ): Promise<MergedTensors> {
-	const files = await Promise.all(loras.map((lora) => openLora(lora, part)));
-	const additions = match(tensors, files, where);
+	const additions = await matchLoras(tensors, loras, part, where);
 	if (additions.size === 0) return { tensors: new Map(tensors), close: async () => {} };
 	const folder = await mkdtemp(join(tmpdir(), "kintsugi-lora-"));
 	const remove = () => rmSync(folder, { recursive: true, force: true });
@@ -102,13 +101,19 @@ export async function mergeLoras(
 	}
 }
 
-interface Addition {
+export interface Addition {
 	layer: LoraLayer;
 	scale: number;
 }
 
-/** What is added to each tensor; throws if anything is left over. */
-function match(tensors: ReadonlyMap<string, ConstantTensor>, files: readonly LoraFile[], where: string): Map<string, Addition[]> {
+/** What LoRA files add to each tensor of a checkpoint, by its name; reads headers only and throws as `mergeLoras` does. */
+export async function matchLoras(
+	tensors: ReadonlyMap<string, Pick<ConstantTensor, "dims">>,
+	loras: readonly Lora[],
+	part: LoraPart,
+	where: string,
+): Promise<Map<string, Addition[]>> {
+	const files = await Promise.all(loras.map((lora) => openLora(lora, part)));
 	const weights = new Map([...tensors.keys()].filter((name) => name.endsWith(".weight")).map((name) => [keyOf(name.slice(0, -7)), name]));
 	const additions = new Map<string, Addition[]>();
 	const faults = files.flatMap(({ file, scale, layers }) => {
