@@ -49,14 +49,17 @@ async function steps(root: string): Promise<void> {
 	writeFileSync(join(folder, "states.bin"), r.normals(77 * 1024));
 	note("opening");
 	const torch = (dtype: string) => worker(python, [here("diffusion-torch.py"), folder, threads, dtype]);
-	const sides: Record<string, Worker> = {
-		"this project": worker(process.execPath, ["--import", "tsx", here("diffusion-worker.ts"), folder, threads]),
-		"diffusers, float32": torch("float32"),
-		"diffusers, bfloat16": torch("bfloat16"),
+	const starts: Record<string, () => Worker> = {
+		"this project": () => worker(process.execPath, ["--import", "tsx", here("diffusion-worker.ts"), folder, threads]),
+		"diffusers, float32": () => torch("float32"),
+		"diffusers, bfloat16": () => torch("bfloat16"),
 	};
+	const sides: Record<string, Worker> = {};
 	const opened: Record<string, { open: number; torch?: string; diffusers?: string }> = {};
-	// One after the other: a line waits in its pipe until it is read.
-	for (const [name, side] of Object.entries(sides)) opened[name] = await side.ask();
+	for (const [name, start] of Object.entries(starts)) {
+		sides[name] = start();
+		opened[name] = await sides[name].ask();
+	}
 	const times: Record<string, number[]> = {};
 	for (let round = 0; round < Number(values.rounds); round++) {
 		note(`round ${round + 1} of ${values.rounds}`);
