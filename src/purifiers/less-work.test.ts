@@ -1,4 +1,6 @@
 /** @file Options that save work: where they must not change the image they do not, and where they do, only as they say. */
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { golden } from "../../test/golden/tensors.ts";
@@ -157,5 +159,20 @@ describe("another autoencoder", () => {
 		expect(within.hash).toBe(named.hash);
 		expect(other.data).not.toEqual(own.data);
 		expect(new Set([own.hash, named.hash, other.hash]).size).toBe(3);
+	});
+
+	test("one of another scale is refused, unless the model's own is not there to compare", async () => {
+		const vae = join(folder, "vae");
+		const model = await mkdtemp(join(tmpdir(), "kintsugi-scale-"));
+		await cp(folder, model, { recursive: true });
+		const config = join(model, "vae", "config.json");
+		const { encoder_block_out_channels: levels, ...json } = JSON.parse(await readFile(config, "utf8"));
+		await writeFile(config, JSON.stringify({ ...json, encoder_block_out_channels: [...levels, levels[0]] }));
+		const refused = openInpaintPipeline(model, { vae, threads: 1 });
+		await expect(refused).rejects.toMatchObject({ code: "config" });
+		await expect(refused).rejects.toThrow(/vae: expected .* 4 times smaller .*, found 2 times smaller/);
+		await rm(config);
+		await (await openInpaintPipeline(model, { vae, threads: 1 })).close();
+		await rm(model, { recursive: true });
 	});
 });

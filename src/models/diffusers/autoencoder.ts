@@ -68,6 +68,16 @@ const ARCHITECTURES = { AutoencoderTiny: tiny, AutoencoderKL: kl } as const;
 /** Class names that `openAutoencoder` reads. */
 export const AUTOENCODERS = Object.keys(ARCHITECTURES) as readonly (keyof typeof ARCHITECTURES)[];
 
+/**
+ * How many times smaller than the image the latents of a folder's autoencoder are, of whatever class: from the length of its list of
+ * channels, as diffusers finds it. Undefined without a config.json that has one.
+ */
+export async function latentScale(folder: string): Promise<number | undefined> {
+	const json = await readJson(join(folder, "config.json")).catch(() => undefined);
+	const levels = json?.encoder_block_out_channels ?? json?.block_out_channels ?? json?.down_block_out_channels;
+	return Array.isArray(levels) ? 2 ** (levels.length - 1) : undefined;
+}
+
 /** Opens the `vae` folder of a diffusers pipeline. Sessions are opened at the first image of each size. */
 export async function openAutoencoder(folder: string, options: SessionOptions = {}): Promise<Autoencoder> {
 	const where = join(folder, "config.json");

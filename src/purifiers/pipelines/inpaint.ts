@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import { type HashMemo, hashData, hashFile, hashFiles } from "../../hub/hash.ts";
 import type { Size } from "../../image/rgb.ts";
-import { AUTOENCODERS, type Autoencoder, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
+import { AUTOENCODERS, type Autoencoder, latentScale, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
 import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
 import type { Lora } from "../../models/diffusers/lora.ts";
 import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
@@ -111,6 +111,7 @@ export async function openInpaintPipeline(
 	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), textOptions);
 	const { latentChannels } = autoencoder;
 	requireChannels(join(folder, "unet"), unet.inChannels, [2 * latentChannels + 1, latentChannels]);
+	if (vae !== undefined) requireScale(autoencoderFolder, autoencoder.scale, await latentScale(join(folder, "vae")));
 	const blends = unet.inChannels === latentChannels;
 	const condition = blends ? byBlending(autoencoder) : byChannels(autoencoder);
 	requireChannels(join(folder, "text_encoder"), text.channels, [unet.contextChannels]);
@@ -194,6 +195,17 @@ function requireChannels(where: string, found: number, expected: readonly number
 		expected: `${expected.join(" or ")} channels, so that the parts of the pipeline fit together`,
 		found: `${found}`,
 		fix: "use the folder of an inpainting or text-to-image pipeline",
+	});
+}
+
+/** A UNet paints latents of its own autoencoder's scale; `expected` is undefined where that autoencoder is not there. */
+function requireScale(where: string, found: number, expected = found): void {
+	if (found === expected) return;
+	throw new KintsugiError("config", {
+		where,
+		expected: `an autoencoder whose latents are ${expected} times smaller than the image, as the model's own`,
+		found: `${found} times smaller`,
+		fix: "use an autoencoder made for the same latents",
 	});
 }
 
