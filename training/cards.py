@@ -86,6 +86,19 @@ The first 15 minutes saw crops of photographs only, the rest both.""",
         extra_data="; and 20,000 random crops of 176 COCO photographs (train2017), at scales from full resolution to the whole "
         "short side. The photographs are under their own licences and are not part of this repository",
     ),
+    "mini-taesd": dict(
+        parts=["taesd"],
+        runs=["taesd"],
+        tags=["diffusers", "autoencoder"],
+        pipeline="image-to-image",
+        title="a smaller autoencoder for the latents of mini-inpaint",
+        about="""What TAESD is to Stable Diffusion: an `AutoencoderTiny` in place of the pipeline's own (`vae: mini-taesd`). One downsampling,
+24 channels instead of 40, 5 blocks instead of 7, float16. Its latents are those of `models/mini-inpaint/vae` times that
+one's scaling factor, so its own factor is 1. It was distilled from that autoencoder, which is a small `AutoencoderTiny`
+itself: so it saves less than TAESD does, whose teacher is an `AutoencoderKL`. How much: `docs/diffusion.md`.""",
+        commands=["python taesd.py --train DATA --threads 2"],
+        limits=CATEGORIES,
+    ),
 }
 
 
@@ -141,9 +154,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of the exported models")
     parser.add_argument("--work", type=Path, default=ROOT / "training/work", help="where the trainers kept training.json")
+    parser.add_argument("--only", nargs="+", choices=list(CARDS), default=list(CARDS), help="cards to write")
     args = parser.parse_args()
     quality = json.loads((args.models / "quality.json").read_text())
-    for name, spec in CARDS.items():
+    for name in args.only:
+        spec = CARDS[name]
         text = card(name, spec, quality.get(name, {}).get("rows", []), args.work)
         (args.models / name / "README.md").write_text(text, encoding="utf-8")
 

@@ -17,13 +17,16 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def base_parser(description: str, name: str, minutes: float, batch_size: int, lr: float) -> argparse.ArgumentParser:
-    """The options that all trainers have; the defaults reproduce the committed model."""
+def base_parser(
+    description: str, name: str, batch_size: int, lr: float, minutes: float | None = None, steps: int | None = None
+) -> argparse.ArgumentParser:
+    """The options that all trainers have; the defaults reproduce the committed model. The budget is `minutes` or `steps`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--train", type=Path, default=ROOT / "training/work/data/train", help="COCO folder of scenes")
     parser.add_argument("--work", type=Path, default=ROOT / "training/work", help="caches, checkpoints, pictures")
     parser.add_argument("--out", type=Path, default=ROOT / "models" / name, help="where the model is exported to")
     parser.add_argument("--minutes", type=float, default=minutes, help="time budget, counted over all resumes")
+    parser.add_argument("--steps", type=int, default=steps, help="budget in steps, counted over all resumes, instead of --minutes")
     parser.add_argument("--batch-size", type=int, default=batch_size, help="samples a step")
     parser.add_argument("--lr", type=float, default=lr, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -69,7 +72,8 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / "checkpoint.pt"
         self.parts = parts
-        self.budget = args.minutes * 60
+        self.seconds = None if args.minutes is None else args.minutes * 60
+        self.limit = args.steps
         self.lr = args.lr
         self.elapsed = 0.0
         self.step = 0
@@ -99,7 +103,9 @@ class Run:
 
     @property
     def progress(self) -> float:
-        return min(1.0, self.elapsed / self.budget)
+        """Spent part of the budget: of the steps, if it is counted in them."""
+        spent = self.step / self.limit if self.limit else self.elapsed / self.seconds
+        return min(1.0, spent)
 
     def rate(self, warmup: int = 100, cooldown: float = 0.4) -> float:
         """Warm-up, plateau, linear decay over the last part of the budget (a longer budget can be resumed)."""
@@ -111,7 +117,7 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "stopped", True))
         last = saved = time.monotonic()
-        while self.elapsed < self.budget and not self.stopped:
+        while self.progress < 1 and not self.stopped:
             for group in optimizer.param_groups:
                 group["lr"] = self.rate()
             yield self.step

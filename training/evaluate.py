@@ -17,10 +17,17 @@ from safetensors import safe_open
 
 from common import ROOT, setup, write_json
 from data import load_scenes
-from measure import ddpm_rows, inpaint_rows, vae_rows
+from measure import ddpm_rows, inpaint_rows, taesd_rows, vae_rows
 from measure_onnx import clip_rows, yolos_rows
 
-PARTS = {"clip": clip_rows, "vae": vae_rows, "inpaint": inpaint_rows, "yolos": yolos_rows, "ddpm": ddpm_rows}
+PARTS = {
+    "clip": clip_rows,
+    "vae": vae_rows,
+    "inpaint": inpaint_rows,
+    "yolos": yolos_rows,
+    "ddpm": ddpm_rows,
+    "taesd": taesd_rows,
+}
 
 
 def parse() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""mini-inpaint and mini-ddpm, measured with diffusers on the exported folders."""
+"""mini-inpaint, mini-taesd and mini-ddpm, measured with diffusers on the exported folders."""
 
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ from ddpm import denoise_once, psnr
 from masks import draw_masks
 from measure_onnx import MiniClip, row, top_is_true, unit_images
 from prompts import TEMPLATE
+from taesd import decode, scaled_latents
 from vae import round_trip
 
 
@@ -29,6 +30,32 @@ def vae_rows(args: argparse.Namespace, scenes: Scenes) -> list[dict]:
     return [
         row("mini-inpaint vae", "round trip PSNR, dB", decibels.mean(), n, bootstrap(decibels)),
         row("mini-inpaint vae", "P@1 lost by a round trip", loss.mean(), n, bootstrap(loss), "<= 0.02", bool(loss.mean() <= 0.02)),
+    ]
+
+
+def taesd_rows(args: argparse.Namespace, scenes: Scenes) -> list[dict]:
+    """The student alone, and each of its halves with the other half of the teacher."""
+    clip, images = MiniClip(args.models / "mini-clip"), unit_images(scenes)
+    folders = {"student": args.models / "mini-taesd", "teacher": args.models / "mini-inpaint/vae"}
+    vaes = {name: AutoencoderTiny.from_pretrained(folder, torch_dtype=torch.float32) for name, folder in folders.items()}
+    original, n = torch.as_tensor(images), len(images)
+    latents = {name: scaled_latents(vae, original) for name, vae in vaes.items()}
+    error = (latents["student"] - latents["teacher"]).square().flatten(1).mean(1).sqrt().numpy()
+    again = decode(vaes["student"], latents["student"])
+    pairs = {
+        "round trip PSNR, dB": again,
+        "PSNR of the teacher's latents, decoded by it, dB": decode(vaes["student"], latents["teacher"]),
+        "PSNR of its latents, decoded by the teacher, dB": decode(vaes["teacher"], latents["student"]),
+    }
+    rows = []
+    for measure, decoded in pairs.items():
+        decibels = psnr(original, decoded)
+        rows.append(row("mini-taesd", measure, decibels.mean(), n, bootstrap(decibels)))
+    loss = top_is_true(clip.logits(images), scenes.labels) - top_is_true(clip.logits(again.numpy()), scenes.labels)
+    return [
+        *rows,
+        row("mini-taesd", "distance of its latents (of variance 1) from the teacher's", error.mean(), n, bootstrap(error)),
+        row("mini-taesd", "P@1 lost by a round trip", loss.mean(), n, bootstrap(loss), "<= 0.02", bool(loss.mean() <= 0.02)),
     ]
 
 

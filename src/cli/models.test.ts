@@ -34,6 +34,7 @@ it("prints one line a model under headings that line up", async () => {
 		/^mini-clip +zero-shot classification +CLIPModel +1\.3 M +2\.3 MB +Apache-2\.0 +P@1 0\.951, mAP 0\.87 \(500 fresh scenes\)$/,
 	);
 	expect(lines[4]).toMatch(/^mini-ddpm .* - +missing +Apache-2\.0 +not measured$/);
+	expect(lines[5]).toMatch(/^mini-taesd +latent autoencoder +AutoencoderTiny +- +missing +Apache-2\.0 +not measured$/);
 	for (const line of lines) expect(line.indexOf(line === lines[0] ? "licence" : "Apache-2.0")).toBe(lines[1].indexOf("Apache-2.0"));
 	expect(hub.split("\n")).toHaveLength(1 + HUB_MODELS.length);
 	expect(hub).toMatch(/\nsd2-inpainting +inpainting +sd2-community\/stable-diffusion-2-inpainting +~5\.2 GB +openrail\+\+ +not pulled\n/);

@@ -4,7 +4,7 @@ import type { Task } from "./registry.ts";
 export interface HubModel {
 	/** What `kintsugi models pull` and every `model` option call it. */
 	readonly name: string;
-	readonly task: Task | "keypoints" | "text to image" | "latent autoencoder" | "LoRA";
+	readonly task: Task | "keypoints" | "text to image" | "LoRA";
 	/** ORG/NAME on the Hub. */
 	readonly repository: string;
 	/** Rough size of what is fetched; the exact one comes from the Hub before anything is. */

@@ -1,6 +1,6 @@
 /** @file The models that come with the package. */
 
-export type Task = "zero-shot classification" | "object detection" | "inpainting" | "unconditional denoising";
+export type Task = "zero-shot classification" | "object detection" | "inpainting" | "unconditional denoising" | "latent autoencoder";
 
 export interface BundledModel {
 	readonly name: string;
@@ -30,6 +30,7 @@ export const BUNDLED_MODELS: readonly BundledModel[] = [
 	bundled("mini-yolos", "object detection", "YolosForObjectDetection", "where the objects stand"),
 	bundled("mini-inpaint", "inpainting", "StableDiffusionInpaintPipeline", "repaints a masked region from a prompt"),
 	bundled("mini-ddpm", "unconditional denoising", "DDPMPipeline", "removes noise from a whole image"),
+	bundled("mini-taesd", "latent autoencoder", "AutoencoderTiny", "a smaller autoencoder for mini-inpaint"),
 ];
 
 /** Measured quality of one bundled model, as `models/quality.json` has it under the model's name. */

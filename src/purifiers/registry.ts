@@ -1,10 +1,9 @@
 /** @file Purifiers by name, from the plain options of an experiment file or a command line. */
-import { join } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
 import { type HashMemo, hashFiles } from "../hub/hash.ts";
 import { resolveModel as resolveFromHub } from "../hub/resolve.ts";
-import { openAutoencoder } from "../models/diffusers/autoencoder.ts";
+import { autoencoderIn, openAutoencoder } from "../models/diffusers/autoencoder.ts";
 import type { SessionOptions } from "../runtime/index.ts";
 import { blur, blurSchema } from "./blur.ts";
 import { ddpm, ddpmSchema } from "./ddpm.ts";
@@ -114,7 +113,7 @@ export async function openPurifier(spec: PurifierSpec, context: PurifierContext 
 		}
 		case "vae": {
 			const { dir } = await resolveModel(parsed.model);
-			const autoencoder = await openAutoencoder(join(dir, "vae"), session);
+			const autoencoder = await openAutoencoder(await autoencoderIn(dir), session);
 			return vae(autoencoder, { modelHash: await hashFiles(autoencoder.files, { base: dir, memo }) });
 		}
 		case "jpeg":

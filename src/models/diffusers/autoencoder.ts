@@ -1,4 +1,5 @@
 /** @file Image <-> latents, whichever autoencoder the folder holds. */
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import type { Graph } from "../../onnx/graph.ts";
@@ -67,6 +68,13 @@ const ARCHITECTURES = { AutoencoderTiny: tiny, AutoencoderKL: kl } as const;
 
 /** Class names that `openAutoencoder` reads. */
 export const AUTOENCODERS = Object.keys(ARCHITECTURES) as readonly (keyof typeof ARCHITECTURES)[];
+
+/** Where a folder's autoencoder lies: in the folder itself, or in the `vae` folder in it. */
+export const autoencoderIn = (folder: string): Promise<string> =>
+	access(join(folder, "config.json")).then(
+		() => folder,
+		() => join(folder, "vae"),
+	);
 
 /**
  * How many times smaller than the image the latents of a folder's autoencoder are, of whatever class: from the length of its list of

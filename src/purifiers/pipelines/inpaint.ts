@@ -1,10 +1,9 @@
 /** @file Text-guided inpainting in latents, as StableDiffusionInpaintPipeline of diffusers does it with UNets of 9 and of 4 channels. */
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import { type HashMemo, hashData, hashFile, hashFiles } from "../../hub/hash.ts";
 import type { Size } from "../../image/rgb.ts";
-import { AUTOENCODERS, type Autoencoder, latentScale, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
+import { AUTOENCODERS, type Autoencoder, autoencoderIn, latentScale, openAutoencoder } from "../../models/diffusers/autoencoder.ts";
 import { openUNet2DCondition } from "../../models/diffusers/denoiser.ts";
 import type { Lora } from "../../models/diffusers/lora.ts";
 import { componentClasses } from "../../models/diffusers/pipeline-folder.ts";
@@ -174,13 +173,6 @@ export async function openInpaintPipeline(
 		},
 	};
 }
-
-/** The folder itself, or the `vae` folder in it. */
-const autoencoderIn = (folder: string): Promise<string> =>
-	access(join(folder, "config.json")).then(
-		() => folder,
-		() => join(folder, "vae"),
-	);
 
 function resolutionOf(sampleSize: number | readonly number[] | null, scale: number): Size | undefined {
 	if (sampleSize === null) return undefined;
