@@ -1,5 +1,6 @@
 /**
- * @file What each option of inpainting costs and what it does to the image, on mini-inpaint: npm run bench:inpaint -- [OBJECTS] [THREADS] [--part options|batches].
+ * @file What each option of inpainting costs and what it does to the image, on mini-inpaint: npm run bench:inpaint -- [OBJECTS] [THREADS] [--part options|batches]
+ * [--only PATTERN]: besides the default, the options whose names match.
  * All options take turns on every image; times are those of the processor, which say what they mean with one thread.
  */
 import { parseArgs } from "node:util";
@@ -19,6 +20,8 @@ interface Option {
 	seed?: number;
 	/** Instead of the object's own. */
 	prompt?: string;
+	/** Instead of the model's own autoencoder. */
+	vae?: string | undefined;
 }
 
 const DEFAULT = "20 steps of ddim, guidance 7.5";
@@ -42,6 +45,8 @@ const OPTIONS: readonly Option[] = [
 		name: "crop 8, image's own pixels, dpm-solver, 10 steps",
 		options: { crop: 8, cropResolution: "image", scheduler: "dpm-solver", steps: 10 },
 	},
+	{ name: "vae: mini-taesd", options: {}, vae: "mini-taesd" },
+	{ name: "vae: mini-taesd, ddim, 5 steps", options: { steps: 5 }, vae: "mini-taesd" },
 ];
 
 /** Samples that the UNet computes for one image: with guidance two a step. */
@@ -61,15 +66,33 @@ interface Result {
 	seconds: number[];
 }
 
-async function paintAll(pipeline: InpaintPipeline, objects: readonly PaintedObject[]): Promise<Map<Option, Result>> {
-	const results = new Map<Option, Result>(OPTIONS.map((option) => [option, { images: [], seconds: [] }]));
-	const paint = (object: PaintedObject, { options, seed = 1, prompt }: Option) => {
+/** A pipeline for each autoencoder that an option names, or leaves out. */
+type Pipelines = ReadonlyMap<string | undefined, InpaintPipeline>;
+
+async function openPipelines(folder: string, threads: number, rows: readonly Option[]): Promise<Pipelines> {
+	const pipelines = new Map<string | undefined, InpaintPipeline>();
+	for (const vae of new Set(rows.map((row) => row.vae))) {
+		const other = vae === undefined ? undefined : (await resolveModel(vae)).dir;
+		pipelines.set(vae, await openInpaintPipeline(folder, { threads, vae: other }));
+	}
+	return pipelines;
+}
+
+const pipelineOf = (pipelines: Pipelines, { vae }: Option) => pipelines.get(vae) as InpaintPipeline;
+
+async function paintAll(pipelines: Pipelines, rows: readonly Option[], objects: readonly PaintedObject[]): Promise<Map<Option, Result>> {
+	const results = new Map<Option, Result>(rows.map((option) => [option, { images: [], seconds: [] }]));
+	const paint = (object: PaintedObject, option: Option) => {
+		const { options, seed = 1, prompt } = option;
 		const regions = object.input.regions.map((region) => ({ ...region, prompt: prompt ?? region.prompt }));
-		return segmentationGuided(pipeline, options).purify([{ ...object.input, regions }], { seed });
+		return segmentationGuided(pipelineOf(pipelines, option), options).purify([{ ...object.input, regions }], { seed });
 	};
 	// Graphs of every size of crop are opened before the clock runs.
-	for (const object of objects) await paint(object, { name: "", options: { steps: 1, crop: 8, cropResolution: "image" } });
-	await paint(objects[0], { name: "", options: { steps: 1, guidance: 1 } });
+	const crops = rows.some(({ options }) => options.cropResolution === "image");
+	for (const object of crops ? objects : []) await paint(object, { name: "", options: { steps: 1, crop: 8, cropResolution: "image" } });
+	for (const vae of pipelines.keys()) {
+		for (const guidance of [1, 7.5]) await paint(objects[0], { name: "", options: { steps: 1, guidance }, vae });
+	}
 	for (const object of objects) {
 		for (const [option, { images, seconds }] of results) {
 			const start = process.cpuUsage();
@@ -156,18 +179,19 @@ async function batches(folder: string, threads: number): Promise<string> {
 }
 
 /** One object an image, option by option. */
-async function options(folder: string, threads: number, count: number): Promise<string> {
+async function options(folder: string, { threads, count, only }: { threads: number; count: number; only: string }): Promise<string> {
+	const rows = OPTIONS.filter(({ name }, i) => i === 0 || new RegExp(only).test(name));
 	const objects = await chooseObjects(count);
 	const labels = objects.map(({ label }) => label);
 	const judge = await openJudge(threads);
-	const pipeline = await openInpaintPipeline(folder, { threads });
-	const results = await paintAll(pipeline, objects);
+	const pipelines = await openPipelines(folder, threads, rows);
+	const results = await paintAll(pipelines, rows, objects);
 	const originals = await judge.recognises(
 		objects.map(({ input }) => input.image),
 		labels,
 	);
-	const text = await table(results, judge, labels, (option) => samplesOf(pipeline, option.options));
-	await pipeline.close();
+	const text = await table(results, judge, labels, (option) => samplesOf(pipelineOf(pipelines, option), option.options));
+	for (const pipeline of pipelines.values()) await pipeline.close();
 	await judge.close();
 	const { value, low, high } = wilson(originals.filter(Boolean).length, originals.length);
 	const known = `${value?.toFixed(2)} [${low?.toFixed(2)}, ${high?.toFixed(2)}]`;
@@ -175,10 +199,10 @@ async function options(folder: string, threads: number, count: number): Promise<
 }
 
 async function main(): Promise<void> {
-	const { positionals, values } = parseArgs({ allowPositionals: true, options: { part: { type: "string" } } });
+	const { positionals, values } = parseArgs({ allowPositionals: true, options: { part: { type: "string" }, only: { type: "string" } } });
 	const [count = 48, threads = 1] = positionals.map(Number);
 	const { dir } = await resolveModel("mini-inpaint");
-	if (values.part !== "batches") process.stdout.write(`${await options(dir, threads, count)}\n\n`);
+	if (values.part !== "batches") process.stdout.write(`${await options(dir, { threads, count, only: values.only ?? "" })}\n\n`);
 	if (values.part !== "options") process.stdout.write(`${await batches(dir, threads)}\n\n`);
 	process.stdout.write(`${threads} threads of ${machine()}.\n`);
 }
