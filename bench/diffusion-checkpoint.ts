@@ -76,8 +76,7 @@ function* values(name: string, dims: readonly number[], pool: Float32Array): Gen
 	}
 }
 
-/** Writes a .safetensors file; returns the bytes of the weights. */
-function writeSafetensors(path: string, dims: ReadonlyMap<string, readonly number[]>, seed: number): number {
+function writeSafetensors(path: string, dims: ReadonlyMap<string, readonly number[]>, seed: number): void {
 	const pool = random(seed, path.split("/").at(-2) ?? "").normals(POOL);
 	let at = 0;
 	const header: Record<string, object> = { __metadata__: { format: "pt" } };
@@ -97,20 +96,24 @@ function writeSafetensors(path: string, dims: ReadonlyMap<string, readonly numbe
 	} finally {
 		closeSync(handle);
 	}
-	return at;
 }
 
 const json = (path: string, value: unknown) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
 
-export interface CheckpointOptions {
-	/** 9 for an inpainting UNet, 4 for the others. */
-	channels?: 4 | 9;
-	/** AutoencoderTiny in place of AutoencoderKL. */
-	tiny?: boolean;
+/** Writes AutoencoderTiny at the size of TAESD. */
+export function writeTinyAutoencoder(folder: string): void {
+	mkdirSync(folder, { recursive: true });
+	const config = parseAutoencoderTiny(TAESD, "vae");
+	const { weights, dims } = recorder();
+	const size = { batch: 1, height: 512, width: 512 };
+	autoencoderTinyEncoder(config, weights, size);
+	autoencoderTinyDecoder(config, weights, size);
+	json(join(folder, "config.json"), TAESD);
+	writeSafetensors(join(folder, "diffusion_pytorch_model.safetensors"), dims, 4);
 }
 
-/** Writes a pipeline of Stable Diffusion 2's size; returns the bytes of each component's weights. */
-export function writeCheckpoint(folder: string, { channels = 9, tiny = false }: CheckpointOptions = {}): Record<string, number> {
+/** Writes a pipeline of Stable Diffusion 2's size: with 9 channels for inpainting, with 4 as all others have. */
+export function writeCheckpoint(folder: string, channels: 4 | 9): void {
 	const parts = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] as const;
 	for (const part of parts) mkdirSync(join(folder, part), { recursive: true });
 	const unetJson = { ...UNET, in_channels: channels };
@@ -118,19 +121,13 @@ export function writeCheckpoint(folder: string, { channels = 9, tiny = false }: 
 	unet2DCondition(parseUNet2DCondition(unetJson, "unet"), unet.weights, { batch: 1, height: 64, width: 64, tokens: 77 });
 	const vae = recorder();
 	const size = { batch: 1, height: 512, width: 512 };
-	if (tiny) {
-		const config = parseAutoencoderTiny(TAESD, "vae");
-		autoencoderTinyEncoder(config, vae.weights, size);
-		autoencoderTinyDecoder(config, vae.weights, size);
-	} else {
-		const config = parseAutoencoderKL(KL, "vae");
-		autoencoderKLEncoder(config, vae.weights, size);
-		autoencoderKLDecoder(config, vae.weights, size);
-	}
+	const config = parseAutoencoderKL(KL, "vae");
+	autoencoderKLEncoder(config, vae.weights, size);
+	autoencoderKLDecoder(config, vae.weights, size);
 	const text = recorder();
 	clipTextModel(parseClipText(TEXT, "text_encoder"), text.weights, { batch: 1, tokens: 77 });
 	json(join(folder, "unet/config.json"), unetJson);
-	json(join(folder, "vae/config.json"), tiny ? TAESD : KL);
+	json(join(folder, "vae/config.json"), KL);
 	json(join(folder, "text_encoder/config.json"), TEXT);
 	json(join(folder, "scheduler/scheduler_config.json"), SCHEDULER);
 	json(join(folder, "model_index.json"), {
@@ -139,7 +136,7 @@ export function writeCheckpoint(folder: string, { channels = 9, tiny = false }: 
 		text_encoder: ["transformers", "CLIPTextModel"],
 		tokenizer: ["transformers", "CLIPTokenizer"],
 		unet: ["diffusers", "UNet2DConditionModel"],
-		vae: ["diffusers", tiny ? "AutoencoderTiny" : "AutoencoderKL"],
+		vae: ["diffusers", "AutoencoderKL"],
 	});
 	// The words of the bundled tokenizer, at the length of the real one.
 	const words = join(import.meta.dirname, "../models/mini-inpaint/tokenizer");
@@ -152,9 +149,7 @@ export function writeCheckpoint(folder: string, { channels = 9, tiny = false }: 
 		unk_token: "<|endoftext|>",
 		pad_token: "<|endoftext|>",
 	});
-	return {
-		unet: writeSafetensors(join(folder, "unet/diffusion_pytorch_model.safetensors"), unet.dims, 1),
-		vae: writeSafetensors(join(folder, "vae/diffusion_pytorch_model.safetensors"), vae.dims, 2),
-		text_encoder: writeSafetensors(join(folder, "text_encoder/model.safetensors"), text.dims, 3),
-	};
+	writeSafetensors(join(folder, "unet/diffusion_pytorch_model.safetensors"), unet.dims, 1);
+	writeSafetensors(join(folder, "vae/diffusion_pytorch_model.safetensors"), vae.dims, 2);
+	writeSafetensors(join(folder, "text_encoder/model.safetensors"), text.dims, 3);
 }

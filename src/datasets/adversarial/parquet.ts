@@ -7,7 +7,7 @@ import { shardFile } from "./layout.ts";
 import { type AdversarialRow, SQL_TYPES } from "./row.ts";
 
 /** A shard ends with the row that brings its pictures to this size: it is put together in memory. */
-const SHARD_BYTES = 32 * 1024 * 1024;
+const SHARD_BYTES = 16 * 1024 * 1024;
 /** Few rows a group, so that a reader of one picture does not load hundreds. */
 const GROUP_ROWS = 32;
 
@@ -23,22 +23,33 @@ export async function writeShards(folder: string, attackFolder: string, rows: As
 	const written: string[] = [];
 	const instance = await DuckDBInstance.create(":memory:", { threads: "1" });
 	const connection = await instance.connect();
-	let shard: AdversarialRow[] = [];
+	const run: Run = async (sql) => void (await connection.run(sql));
+	let group: AdversarialRow[] = [];
 	let bytes = 0;
+	/** Columns of the begun shard that hold pictures. */
+	let pictures: string[] = [];
+	const add = async () => {
+		if (group.length === 0) return;
+		await addGroup(folder, group, { begun: pictures.length > 0, run });
+		pictures = picturesOf(group[0]).map(({ column }) => column);
+		group = [];
+	};
 	const flush = async () => {
+		await add();
+		if (pictures.length === 0) return;
 		const file = shardFile(attackFolder, written.length);
-		await writeShard(join(folder, file), folder, shard, async (sql) => void (await connection.run(sql)));
+		await copyShard(join(folder, file), pictures, run);
 		written.push(file);
-		shard = [];
-		bytes = 0;
+		[bytes, pictures] = [0, []];
 	};
 	try {
 		for await (const row of rows) {
-			shard.push(row);
+			group.push(row);
 			for (const file of picturesOf(row)) bytes += (await stat(join(folder, file.path))).size;
 			if (bytes >= SHARD_BYTES) await flush();
+			else if (group.length === GROUP_ROWS) await add();
 		}
-		if (shard.length > 0) await flush();
+		await flush();
 	} finally {
 		connection.closeSync();
 		instance.closeSync();
@@ -46,17 +57,15 @@ export async function writeShards(folder: string, attackFolder: string, rows: As
 	return written;
 }
 
+type Run = (sql: string) => Promise<void>;
+
 const picturesOf = (row: AdversarialRow): { column: string; name: keyof AdversarialRow; path: string }[] => [
 	{ column: "image", name: "file_name", path: row.file_name },
 	...(row.clean_file_name === undefined ? [] : [{ column: "clean", name: "clean_file_name" as const, path: row.clean_file_name }]),
 ];
 
-async function writeShard(
-	path: string,
-	folder: string,
-	rows: readonly AdversarialRow[],
-	run: (sql: string) => Promise<void>,
-): Promise<void> {
+/** Adds rows with their pictures to the table `shard`: few at a time, as DuckDB holds what it joins several times. */
+async function addGroup(folder: string, rows: readonly AdversarialRow[], { begun, run }: { begun: boolean; run: Run }): Promise<void> {
 	const pictures = picturesOf(rows[0]);
 	const names = Object.keys(rows[0]) as (keyof AdversarialRow)[];
 	const table = join(folder, ".rows.jsonl");
@@ -71,12 +80,18 @@ async function writeShard(
 		return `POSITIONAL JOIN read_blob(${list(paths)}) AS ${column}_file`;
 	});
 	const source = `read_json(${quote(table)}, format = 'newline_delimited', columns = {${types}}) AS rows`;
+	await run(`${begun ? "INSERT INTO shard" : "CREATE TABLE shard AS"} SELECT ${columns.join(", ")} FROM ${source} ${blobs.join(" ")}`);
+	await rm(table);
+}
+
+/** Writes the table `shard` and drops it. */
+async function copyShard(path: string, pictures: readonly string[], run: Run): Promise<void> {
 	await mkdir(dirname(path), { recursive: true });
 	await run(
-		`COPY (SELECT ${columns.join(", ")} FROM ${source} ${blobs.join(" ")}) TO ${quote(`${path}.new`)} (FORMAT parquet, COMPRESSION zstd, ` +
-			`ROW_GROUP_SIZE ${GROUP_ROWS}, KV_METADATA {huggingface: ${quote(features(pictures.map(({ column }) => column)))}})`,
+		`COPY shard TO ${quote(`${path}.new`)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE ${GROUP_ROWS}, ` +
+			`KV_METADATA {huggingface: ${quote(features(pictures))}})`,
 	);
+	await run("DROP TABLE shard");
 	await sync(`${path}.new`);
 	await rename(`${path}.new`, path);
-	await rm(table);
 }
