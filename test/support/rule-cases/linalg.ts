@@ -82,4 +82,28 @@ const attention: fc.Arbitrary<RuleCase> = fc
 		};
 	});
 
-export const linalg: RuleCases = { MatMul: matmul, Gemm: gemm, Einsum: einsum, Attention: attention };
+const multiHeadAttention = fc
+	.record({
+		heads: range(1, 3),
+		batch: range(1, 2),
+		queries: range(1, 4),
+		keys: range(1, 4),
+		width: range(1, 4),
+		valueWidth: range(1, 4),
+		biased: fc.boolean(),
+		s: seed,
+	})
+	.map(({ heads, batch, queries, keys, width, valueWidth, biased, s }): RuleCase => {
+		const inputs: Operand[] = [x(batch, queries, heads * width), x(batch, keys, heads * width), x(batch, keys, heads * valueWidth)];
+		const bias: Operand[] = biased ? [undefined, undefined, x(1, heads, queries, keys)] : [];
+		const attributes = { num_heads: heads };
+		return { op: "MultiHeadAttention", domain: "com.microsoft", opset: 21, inputs: [...inputs, ...bias], attributes, seed: s };
+	});
+
+export const linalg: RuleCases = {
+	MatMul: matmul,
+	Gemm: gemm,
+	Einsum: einsum,
+	Attention: attention,
+	"com.microsoft:MultiHeadAttention": multiHeadAttention,
+};
