@@ -5,10 +5,9 @@ import { autoencoderKLDecoder, autoencoderKLEncoder, parseAutoencoderKL } from "
 import { autoencoderTinyDecoder, autoencoderTinyEncoder, parseAutoencoderTiny } from "../src/models/diffusers/autoencoder-tiny.ts";
 import { clipTextModel, parseClipText } from "../src/models/diffusers/clip-text-model.ts";
 import { parseUNet2DCondition, unet2DCondition } from "../src/models/diffusers/unet-2d-condition.ts";
-import type { Weights } from "../src/models/diffusers/weights.ts";
-import type { ConstantTensor } from "../src/onnx/graph.ts";
 import { random } from "../src/tensor/random.ts";
 import { sizeOf } from "../src/tensor/tensor.ts";
+import { recordedWeights } from "../test/support/recorded-weights.ts";
 
 /** Published values of stabilityai/stable-diffusion-2-inpainting (unet/config.json and so on), where they differ from the classes' defaults. */
 const UNET = {
@@ -48,19 +47,6 @@ const SCHEDULER = {
 	set_alpha_to_one: false,
 	steps_offset: 1,
 };
-
-/** Takes down which tensors a graph asks for. */
-function recorder(): { weights: Weights; dims: Map<string, readonly number[]> } {
-	const dims = new Map<string, readonly number[]>();
-	const constants = new Map<string, ConstantTensor>();
-	const use: Weights["use"] = (g, name, shape) => {
-		const constant = constants.get(name) ?? { type: "float", dims: shape, bytes: { file: "", offset: 0, length: 4 * sizeOf(shape) } };
-		constants.set(name, constant);
-		dims.set(name, shape);
-		return g.constant(constant, name);
-	};
-	return { weights: { use, has: () => false, finish: () => {}, files: [] }, dims };
-}
 
 const POOL = 1 << 22;
 
@@ -104,7 +90,7 @@ const json = (path: string, value: unknown) => writeFileSync(path, `${JSON.strin
 export function writeTinyAutoencoder(folder: string): void {
 	mkdirSync(folder, { recursive: true });
 	const config = parseAutoencoderTiny(TAESD, "vae");
-	const { weights, dims } = recorder();
+	const { weights, dims } = recordedWeights();
 	const size = { batch: 1, height: 512, width: 512 };
 	autoencoderTinyEncoder(config, weights, size);
 	autoencoderTinyDecoder(config, weights, size);
@@ -117,14 +103,14 @@ export function writeCheckpoint(folder: string, channels: 4 | 9): void {
 	const parts = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] as const;
 	for (const part of parts) mkdirSync(join(folder, part), { recursive: true });
 	const unetJson = { ...UNET, in_channels: channels };
-	const unet = recorder();
+	const unet = recordedWeights();
 	unet2DCondition(parseUNet2DCondition(unetJson, "unet"), unet.weights, { batch: 1, height: 64, width: 64, tokens: 77 });
-	const vae = recorder();
+	const vae = recordedWeights();
 	const size = { batch: 1, height: 512, width: 512 };
 	const config = parseAutoencoderKL(KL, "vae");
 	autoencoderKLEncoder(config, vae.weights, size);
 	autoencoderKLDecoder(config, vae.weights, size);
-	const text = recorder();
+	const text = recordedWeights();
 	clipTextModel(parseClipText(TEXT, "text_encoder"), text.weights, { batch: 1, tokens: 77 });
 	json(join(folder, "unet/config.json"), unetJson);
 	json(join(folder, "vae/config.json"), KL);

@@ -3,22 +3,17 @@
  * a tiny random checkpoint in the shape of a published one; what diffusers and transformers computed with it is in test/golden/published_tiny,
  * test/golden/lora and test/golden/guided-diffusion.
  */
-import { readFileSync, writeFileSync } from "node:fs";
 import { DRAWN } from "../test/golden/drawn.ts";
 import { gradientDifference, outputDifference, readTiny, tinyNames } from "../test/support/diffusion-parity.ts";
 import { readDrawn } from "../test/support/drawn-parity.ts";
 import { LORAS, readLora } from "../test/support/lora-parity.ts";
-
-const DOCUMENT = new URL("../docs/models.md", import.meta.url);
-const [BEGIN, END] = ["<!-- parity: npm run parity:diffusion -->", "<!-- /parity -->"];
-
-const row = (...cells: (string | number)[]) => `| ${cells.join(" | ")} |`;
-const small = (v: number) => v.toExponential(1);
+import { printTable, small } from "./parity-table.ts";
+import { tableRow } from "./side-by-side.ts";
 
 const readerOf = (name: string) => (DRAWN.includes(name) ? readDrawn : LORAS.includes(name) ? readLora : readTiny);
 
 async function* rows(names: readonly string[]): AsyncGenerator<string> {
-	yield row("shape of", "class", "output", "largest difference", "of the gradient");
+	yield tableRow(["shape of", "class", "output", "largest difference", "of the gradient"]);
 	yield "|---|---|---|---|---|";
 	for (const name of names.length > 0 ? names : [...tinyNames(), ...LORAS, ...DRAWN]) {
 		const { className, parts } = await readerOf(name)(name);
@@ -26,19 +21,10 @@ async function* rows(names: readonly string[]): AsyncGenerator<string> {
 			const dims = part.runs[0].expected.dims.join(" x ");
 			const gradient = part.gradient ? small(await gradientDifference(part)) : "";
 			const label = part.name === "" ? className : `${className}, ${part.name}`;
-			yield row(name.replace(/-(unet|vae|text_encoder)$/, ""), label, dims, small(await outputDifference(part)), gradient);
+			yield tableRow([name.replace(/-(unet|vae|text_encoder)$/, ""), label, dims, small(await outputDifference(part)), gradient]);
 		}
 	}
 }
 
 const names = process.argv.slice(2);
-const lines: string[] = [];
-for await (const line of rows(names)) {
-	process.stdout.write(`${line}\n`);
-	lines.push(line);
-}
-if (names.length === 0) {
-	const text = readFileSync(DOCUMENT, "utf8");
-	const [from, to] = [text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END)];
-	writeFileSync(DOCUMENT, `${text.slice(0, from)}\n\n${lines.join("\n")}\n\n${text.slice(to)}`);
-}
+await printTable(rows(names), { document: new URL("../docs/models.md", import.meta.url), script: "parity:diffusion" }, names.length === 0);

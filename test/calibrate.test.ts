@@ -3,11 +3,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeImage } from "../src/image/decode.ts";
-import { fromRgb } from "../src/image/rgb.ts";
-import { openOnnxClassifier } from "../src/models/onnx-classifier.ts";
-import { row, stack } from "../src/tensor/tensor.ts";
-import { experiment, inProcess, LABELS, pictures, TINY_CNN } from "./support/cli.ts";
+import { row } from "../src/tensor/tensor.ts";
+import { experiment, inProcess, LABELS, pictures, TINY_CNN, tinyLogits } from "./support/cli.ts";
 
 const PICTURES = 40;
 const EVALUATED = 15;
@@ -34,15 +31,7 @@ function annotate(file: string, names: readonly string[]): string {
 
 beforeAll(async () => {
 	images = await pictures(at("pictures"), PICTURES);
-	const names = readdirSync(images).sort();
-	const classifier = await openOnnxClassifier({
-		model: TINY_CNN,
-		labels: LABELS,
-		scores: { kind: "logits", output: "logits" },
-		canvas: { height: 16, width: 16 },
-	});
-	const all = await classifier.predict(stack(await Promise.all(names.map(async (name) => fromRgb(await decodeImage(join(images, name)))))));
-	await classifier.close();
+	const { names, logits: all } = await tinyLogits(images);
 	names.forEach((name, n) => {
 		logits.set(name, row(all, n).data);
 	});

@@ -3,13 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeImage } from "../src/image/decode.ts";
-import { fromRgb } from "../src/image/rgb.ts";
-import { openOnnxClassifier } from "../src/models/onnx-classifier.ts";
 import { graphBuilder } from "../src/onnx/index.ts";
 import { readModelFile, writeModelFile } from "../src/runtime/index.ts";
-import { row, stack } from "../src/tensor/tensor.ts";
-import { experiment, inProcess, LABELS, pictures, TINY_CNN } from "./support/cli.ts";
+import { row } from "../src/tensor/tensor.ts";
+import { experiment, inProcess, LABELS, pictures, TINY_CNN, tinyLogits } from "./support/cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kintsugi-transfer-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,15 +30,7 @@ function writeTurned(path: string): string[] {
 
 beforeAll(async () => {
 	images = await pictures(at("pictures"), 12);
-	const names = readdirSync(images).sort();
-	const classifier = await openOnnxClassifier({
-		model: TINY_CNN,
-		labels: LABELS,
-		scores: { kind: "logits", output: "logits" },
-		canvas: { height: 16, width: 16 },
-	});
-	const all = await classifier.predict(stack(await Promise.all(names.map(async (name) => fromRgb(await decodeImage(join(images, name)))))));
-	await classifier.close();
+	const { names, logits: all } = await tinyLogits(images);
 	const coco = {
 		images: names.map((file_name, n) => ({ id: n + 1, file_name, width: 16, height: 16 })),
 		categories: LABELS.map((name, k) => ({ id: k + 1, name })),

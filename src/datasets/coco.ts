@@ -1,6 +1,7 @@
 /** @file Reads data sets in the official COCO format. */
 import { createHash } from "node:crypto";
-import { access, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { basename, isAbsolute, join, normalize, resolve, sep } from "node:path";
 import { z } from "zod";
 import { KintsugiError } from "../errors.ts";
@@ -64,7 +65,7 @@ export async function openCoco({ images, annotations, name = basename(annotation
 				...origin(record, licenses),
 			}),
 		);
-	await assertSomeExist(folder, samples);
+	assertSomeExist(folder, samples);
 	const hash = createHash("sha256").update(bytes).digest("hex");
 	return { name, hash, labels: [...new Set(labels.values())], samples, categories: categoriesOf(file) };
 }
@@ -137,14 +138,8 @@ function pathOf(annotations: string, folder: string, { id, file_name }: CocoFile
 	return join(folder, relative);
 }
 
-async function assertSomeExist(folder: string, samples: readonly Sample[]): Promise<void> {
-	for (const { path } of samples) {
-		const exists = await access(path).then(
-			() => true,
-			() => false,
-		);
-		if (exists) return;
-	}
+function assertSomeExist(folder: string, samples: readonly Sample[]): void {
+	if (samples.some(({ path }) => existsSync(path))) return;
 	throw refuse(folder, `image files such as ${basename(samples[0].path)}`, "none of them", "name the folder that holds the images");
 }
 

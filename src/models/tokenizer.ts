@@ -1,5 +1,6 @@
 /** @file Text -> token ids, from the tokenizer files of a model. */
-import { access, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { KintsugiError } from "../errors.ts";
@@ -68,16 +69,12 @@ interface TokenizerFiles {
 }
 
 async function tokenizerFiles(folder: string): Promise<TokenizerFiles> {
-	const has = (name: string) =>
-		access(join(folder, name)).then(
-			() => true,
-			() => false,
-		);
+	const has = (name: string) => existsSync(join(folder, name));
 	const path = (name: string) => join(folder, name);
 	// Older versions keep the special tokens here too, and this file wins (Stable Diffusion 2 pads with "!").
-	const specials = (await has("special_tokens_map.json")) ? { specials: path("special_tokens_map.json") } : {};
+	const specials = has("special_tokens_map.json") ? { specials: path("special_tokens_map.json") } : {};
 	const config = path("tokenizer_config.json");
-	if ((await has("vocab.json")) && (await has("merges.txt")) && !(await has("tokenizer.json"))) {
+	if (has("vocab.json") && has("merges.txt") && !has("tokenizer.json")) {
 		return { config, vocab: path("vocab.json"), merges: path("merges.txt"), ...specials };
 	}
 	return { config, tokenizer: path("tokenizer.json"), ...specials };

@@ -113,7 +113,7 @@ export async function openPurifier(spec: PurifierSpec, context: PurifierContext 
 		}
 		case "vae": {
 			const { dir } = await resolveModel(parsed.model);
-			const autoencoder = await openAutoencoder(await autoencoderIn(dir), session);
+			const autoencoder = await openAutoencoder(autoencoderIn(dir), session);
 			return vae(autoencoder, { modelHash: await hashFiles(autoencoder.files, { base: dir, memo }) });
 		}
 		case "jpeg":

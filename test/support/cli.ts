@@ -1,12 +1,16 @@
 /** @file Runs the command line as a user does, and a small world for it: noisy pictures and a real, tiny network. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import sharp from "sharp";
 import { vi } from "vitest";
 import { stringify } from "yaml";
 import { main } from "../../src/cli/program.ts";
+import { decodeImage } from "../../src/image/decode.ts";
+import { fromRgb } from "../../src/image/rgb.ts";
+import { openOnnxClassifier } from "../../src/models/onnx-classifier.ts";
 import { random } from "../../src/tensor/random.ts";
+import { stack, type Tensor } from "../../src/tensor/tensor.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
 export const TINY_CNN = join(ROOT, "test/golden/tiny-cnn.onnx");
@@ -75,6 +79,22 @@ export async function pictures(folder: string, count: number): Promise<string> {
 			.toFile(join(folder, `${String(n).padStart(2, "0")}.png`));
 	}
 	return folder;
+}
+
+/** What the tiny network says of each picture of a folder, in the order of their names. */
+export async function tinyLogits(folder: string): Promise<{ names: string[]; logits: Tensor }> {
+	const names = readdirSync(folder).sort();
+	const classifier = await openOnnxClassifier({
+		model: TINY_CNN,
+		labels: LABELS,
+		scores: { kind: "logits", output: "logits" },
+		canvas: { height: 16, width: 16 },
+	});
+	const logits = await classifier.predict(
+		stack(await Promise.all(names.map(async (name) => fromRgb(await decodeImage(join(folder, name)))))),
+	);
+	await classifier.close();
+	return { names, logits };
 }
 
 /** Writes an experiment file about a folder of pictures and the tiny network. */

@@ -1,5 +1,5 @@
 /** @file Image <-> latents, whichever autoencoder the folder holds. */
-import { access } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import type { Graph } from "../../onnx/graph.ts";
@@ -70,11 +70,7 @@ const ARCHITECTURES = { AutoencoderTiny: tiny, AutoencoderKL: kl } as const;
 export const AUTOENCODERS = Object.keys(ARCHITECTURES) as readonly (keyof typeof ARCHITECTURES)[];
 
 /** Where a folder's autoencoder lies: in the folder itself, or in the `vae` folder in it. */
-export const autoencoderIn = (folder: string): Promise<string> =>
-	access(join(folder, "config.json")).then(
-		() => folder,
-		() => join(folder, "vae"),
-	);
+export const autoencoderIn = (folder: string): string => (existsSync(join(folder, "config.json")) ? folder : join(folder, "vae"));
 
 /**
  * How many times smaller than the image the latents of a folder's autoencoder are, of whatever class: from the length of its list of

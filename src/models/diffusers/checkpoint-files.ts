@@ -1,17 +1,12 @@
 /** @file Which .safetensors files of a folder make up a checkpoint: one file, or shards with their index. */
-import { access, readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import { isPickle, PICKLE_FIX } from "../../hub/select.ts";
 import type { ConstantTensor } from "../../onnx/graph.ts";
 import { readJson } from "./config.ts";
 import { readSafetensors } from "./safetensors.ts";
-
-const exists = (path: string) =>
-	access(path).then(
-		() => true,
-		() => false,
-	);
 
 export interface CheckpointTensors {
 	/** In order. */
@@ -27,9 +22,9 @@ export interface CheckpointTensors {
 export async function readCheckpoint(folder: string, stem: string): Promise<CheckpointTensors> {
 	for (const variant of ["", ".fp16"]) {
 		const single = join(folder, `${stem}${variant}.safetensors`);
-		if (await exists(single)) return { files: [single], tensors: await readSafetensors(single) };
+		if (existsSync(single)) return { files: [single], tensors: await readSafetensors(single) };
 		for (const index of [`${stem}.safetensors.index${variant}.json`, `${stem}${variant}.safetensors.index.json`]) {
-			if (await exists(join(folder, index))) return readShards(folder, index);
+			if (existsSync(join(folder, index))) return readShards(folder, index);
 		}
 	}
 	throw await nothing(folder, stem);
@@ -46,8 +41,7 @@ async function readShards(folder: string, index: string): Promise<CheckpointTens
 	}
 	const shards = [...new Set(places.map(([, shard]) => shard as string))].sort();
 	const files = shards.map((shard) => join(folder, shard));
-	const there = await Promise.all(files.map(exists));
-	const missing = shards.filter((_, i) => !there[i]);
+	const missing = shards.filter((_, i) => !existsSync(files[i]));
 	if (missing.length > 0) throw mismatch(where, `the shards ${shards.join(", ")}`, `none called ${missing.join(", ")}`);
 
 	const tensors = new Map<string, ConstantTensor>();

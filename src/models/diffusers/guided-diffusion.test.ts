@@ -6,10 +6,11 @@ import { DRAWN, drawnCase, drawnWeights } from "../../../test/golden/drawn.ts";
 import { golden } from "../../../test/golden/tensors.ts";
 import { gradientDifference, gradientGraph, outputDifference } from "../../../test/support/diffusion-parity.ts";
 import { readDrawn } from "../../../test/support/drawn-parity.ts";
+import { recordedWeights } from "../../../test/support/recorded-weights.ts";
 import { checkGradient } from "../../runtime/check-gradient.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { guidedDiffusionUNet, parseGuidedDiffusion } from "./guided-diffusion-unet.ts";
-import { type Weights, weightsOf } from "./weights.ts";
+import { weightsOf } from "./weights.ts";
 
 test.each(DRAWN)("%s: outputs at three timesteps, and the gradient", async (name) => {
 	const [part] = (await readDrawn(name)).parts;
@@ -43,16 +44,7 @@ const published = Object.entries(
 );
 
 test.each(published)("asks for every tensor of %s, by name and dims", (name, expected) => {
-	const asked = new Map<string, readonly number[]>();
-	const weights: Weights = {
-		files: [],
-		has: () => true,
-		use(g, key, dims) {
-			asked.set(key, dims);
-			return g.fresh(key);
-		},
-		finish: () => {},
-	};
+	const { dims: asked, weights } = recordedWeights();
 	guidedDiffusionUNet(parseGuidedDiffusion(expected.config, name), weights, { batch: 1, height: 64, width: 64 });
 	const lines = [...asked].map(([key, dims]) => `${key} ${dims.join(",")}`).sort();
 	expect(lines).toHaveLength(expected.tensors);

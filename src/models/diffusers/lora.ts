@@ -8,6 +8,7 @@ import { type GraphBuilder, graphBuilder } from "../../onnx/builder.ts";
 import type { ConstantTensor } from "../../onnx/graph.ts";
 import { openSession } from "../../runtime/index.ts";
 import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
+import { floatConstant } from "./float-constant.ts";
 import { readMetadata, readSafetensors } from "./safetensors.ts";
 
 /** A LoRA file and how much of it is added; 0 is nothing, 1 all of it. */
@@ -164,7 +165,7 @@ async function writeMerged(
 /** One weight with its additions, computed by ONNX Runtime. */
 async function sum(weight: ConstantTensor, parts: readonly Addition[]): Promise<Tensor> {
 	const g = graphBuilder({ name: "LoRA" });
-	const total = parts.reduce((value, part) => plus(g, value, weight.dims, part), float32(g, weight));
+	const total = parts.reduce((value, part) => plus(g, value, weight.dims, part), floatConstant(g, weight));
 	g.output(total, "float", weight.dims);
 	// Nodes that are not folded use all threads.
 	const session = await openSession(g.build(), { optimize: "disabled" });
@@ -207,22 +208,14 @@ function misfitOf({ down, up, alpha }: LoraLayer, dims: readonly number[]): stri
 	return fits ? undefined : `down [${down.dims.join(", ")}], up [${up.dims.join(", ")}]`;
 }
 
-/** TensorProto.FLOAT, the target of a Cast. */
-const FLOAT = 1;
-
-const float32 = (g: GraphBuilder, tensor: ConstantTensor): string => {
-	const constant = g.constant(tensor);
-	return tensor.type === "float" ? constant : g.op("Cast", [constant], { to: FLOAT });
-};
-
 /** `value` + scale * alpha / rank * up down. */
 function plus(g: GraphBuilder, value: string, dims: readonly number[], { layer, scale }: Addition): string {
 	const { down, up, alpha } = layer as Required<LoraLayer>;
 	const rank = down.dims[0];
-	const matrix = (tensor: ConstantTensor, shape: readonly number[]) => g.op("Reshape", [float32(g, tensor), g.ints(shape)]);
+	const matrix = (tensor: ConstantTensor, shape: readonly number[]) => g.op("Reshape", [floatConstant(g, tensor), g.ints(shape)]);
 	const factor =
 		typeof alpha === "object"
-			? g.op("Mul", [g.op("Reshape", [float32(g, alpha), g.ints([1])]), g.scalar(scale / rank)])
+			? g.op("Mul", [g.op("Reshape", [floatConstant(g, alpha), g.ints([1])]), g.scalar(scale / rank)])
 			: g.scalar((scale * (alpha ?? rank)) / rank);
 	const scaled = g.op("Mul", [matrix(up, [dims[0], rank]), factor]);
 	const product = g.op("MatMul", [scaled, matrix(down, [rank, sizeOf(dims) / dims[0]])]);

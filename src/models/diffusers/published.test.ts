@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { golden } from "../../../test/golden/tensors.ts";
+import { recordedWeights } from "../../../test/support/recorded-weights.ts";
 import { schedulerFromConfig } from "../../schedulers/scheduler.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { autoencoderKLDecoder, autoencoderKLEncoder, parseAutoencoderKL } from "./autoencoder-kl.ts";
@@ -15,7 +16,6 @@ import { matchLoras } from "./lora.ts";
 import { componentClasses } from "./pipeline-folder.ts";
 import { parseUNet2D, unet2D } from "./unet-2d.ts";
 import { parseUNet2DCondition, unet2DCondition } from "./unet-2d-condition.ts";
-import type { Weights } from "./weights.ts";
 
 type Json = Record<string, unknown>;
 const readJson = (path: string) => JSON.parse(readFileSync(golden(path), "utf8")) as Json;
@@ -24,26 +24,9 @@ const NAMES = readdirSync(golden("published"), { withFileTypes: true }).flatMap(
 const filesOf = (component: string) =>
 	NAMES.flatMap((name) => (readdirSync(golden(`published/${name}`)).includes(`${component}.json`) ? [name] : []));
 
-/** The dims that a network asks for, by name; nothing is read. */
-function record(): { dims: Map<string, readonly number[]>; weights: Weights } {
-	const dims = new Map<string, readonly number[]>();
-	const weights: Weights = {
-		files: [],
-		has: () => true,
-		finish: () => {},
-		use(g, name, shape) {
-			const known = dims.get(name);
-			if (known) expect(shape, name).toEqual(known);
-			dims.set(name, shape);
-			return g.fresh(name);
-		},
-	};
-	return { dims, weights };
-}
-
 /** Every tensor of the network that a configuration describes. */
 function tensorsOf(json: Json, where: string): Map<string, readonly number[]> {
-	const { dims, weights } = record();
+	const { dims, weights } = recordedWeights();
 	const image = { batch: 1, height: 256, width: 256 };
 	const build = {
 		UNet2DConditionModel: () =>

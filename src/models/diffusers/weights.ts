@@ -3,6 +3,7 @@ import { KintsugiError } from "../../errors.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { ConstantTensor } from "../../onnx/graph.ts";
 import { readCheckpoint } from "./checkpoint-files.ts";
+import { floatConstant } from "./float-constant.ts";
 import { type Lora, type LoraPart, mergeLoras } from "./lora.ts";
 
 export interface Weights {
@@ -70,8 +71,7 @@ export function weightsOf(tensors: ReadonlyMap<string, ConstantTensor>, where: s
 			if (!isFloat || found.dims.join() !== dims.join()) {
 				wrong.set(name, `${name} is ${found.type} [${found.dims.join(", ")}] and not float [${dims.join(", ")}]`);
 			}
-			const constant = g.constant(found, name);
-			return found.type === "float" ? constant : g.op("Cast", [constant], { to: ONNX_FLOAT }, { name: `${name}.float` });
+			return floatConstant(g, found, name);
 		},
 		finish() {
 			const leftOver = [...tensors.keys()].filter((name) => !used.has(name)).sort();
@@ -90,6 +90,3 @@ export function weightsOf(tensors: ReadonlyMap<string, ConstantTensor>, where: s
 		},
 	};
 }
-
-/** TensorProto.FLOAT, the target of a Cast. */
-const ONNX_FLOAT = 1;

@@ -1,5 +1,5 @@
 /** @file Purification in pixels with an unconditional diffusion model: noise to a timestep, then denoise. */
-import { access } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { KintsugiError } from "../../errors.ts";
 import { type HashMemo, hashFiles } from "../../hub/hash.ts";
@@ -66,12 +66,6 @@ export type Sampler = keyof typeof CLASSES;
 
 export const SAMPLERS = Object.keys(CLASSES) as [Sampler, ...Sampler[]];
 
-const exists = (path: string) =>
-	access(path).then(
-		() => true,
-		() => false,
-	);
-
 /** `steps` timesteps from t - 1 down to about t / steps - 1: so many that noise of exactly `t` steps is taken away. */
 export function timestepsBelow(t: number, steps: number): number[] {
 	return Array.from({ length: steps }, (_, i) => Math.round(t - (i * t) / steps) - 1);
@@ -85,7 +79,7 @@ export async function openDdpmPipeline(
 	folder: string,
 	{ batch = 1, hashing = {}, ...session }: DdpmPipelineOptions = {},
 ): Promise<DdpmPipeline> {
-	const nested = await exists(join(folder, "unet", "config.json"));
+	const nested = existsSync(join(folder, "unet", "config.json"));
 	const [unetFolder, schedulerFolder] = nested ? [join(folder, "unet"), join(folder, "scheduler")] : [folder, folder];
 	const schedulerPath = join(schedulerFolder, "scheduler_config.json");
 	const schedulerJson = await readSchedulerConfig(schedulerPath);

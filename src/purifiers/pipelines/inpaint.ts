@@ -104,7 +104,7 @@ export async function openInpaintPipeline(
 	// A folder whose scheduler cannot be read is refused at once.
 	schedulerFromConfig(schedulerJson, schedulerPath, CLASSES.ddim);
 	const unet = await openUNet2DCondition(join(folder, "unet"), { ...session, lora });
-	const autoencoderFolder = vae === undefined ? join(folder, "vae") : await autoencoderIn(vae);
+	const autoencoderFolder = vae === undefined ? join(folder, "vae") : autoencoderIn(vae);
 	const autoencoder = await openAutoencoder(autoencoderFolder, session);
 	const textOptions = { ...session, lora, clipSkip };
 	const text = await openTextEncoder(join(folder, "text_encoder"), join(folder, "tokenizer"), textOptions);

@@ -228,11 +228,23 @@ const attention: JaxOperator = (c) => {
 	return flat ? np.reshape(np.transpose(y, [0, 2, 1, 3]), [...c.out]) : y;
 };
 
+const multiHeadAttention: JaxOperator = (c) => {
+	const heads = c.int("num_heads", 1);
+	const [q, k, v] = [0, 1, 2].map((i) => {
+		const [batch, length, width] = c.dims(i);
+		return np.transpose(np.reshape(c.x(i), [batch, length, heads, width / heads]), [0, 2, 1, 3]);
+	});
+	const scores = np.multiply(np.matmul(q, np.matrixTranspose(k)), 1 / Math.sqrt(c.dims()[2] / heads));
+	const y = np.matmul(nn.softmax(c.has(5) ? np.add(scores, c.x(5)) : scores, -1), v);
+	return np.reshape(np.transpose(y, [0, 2, 1, 3]), [...c.out]);
+};
+
 export const layers: Record<string, JaxOperator> = {
 	MatMul: matmul,
 	Gemm: gemm,
 	Einsum: einsum,
 	Attention: attention,
+	"com.microsoft:MultiHeadAttention": multiHeadAttention,
 	Conv: conv,
 	ConvTranspose: convTranspose,
 	MaxPool: maxPool,
